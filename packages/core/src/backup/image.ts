@@ -1,0 +1,28 @@
+import type { AllocationExtent, Extent } from '../extent/index.js';
+import type { WithSignal } from '../hypervisor/index.js';
+
+/** Where one disk of one backup is written. Calls come in ascending order of offset, and never overlap. */
+export interface ImageWriter {
+  /** Several calls may be under way; `bytes` belongs to the writer until its promise settles. */
+  data(offset: number, bytes: Buffer): Promise<void>;
+  /** The range reads as zero (and differs from the parent, in an increment). */
+  zero(offset: number, length: number): Promise<void>;
+  /** Durable when it returns, but not yet part of any backup. */
+  finish(): Promise<ImageSummary>;
+  /** Removes what was written. */
+  abort(): Promise<void>;
+}
+
+export interface ImageSummary {
+  readonly dataLength: number;
+  readonly storedLength: number;
+}
+
+/** One disk of one backup, its chain resolved. */
+export interface ImageReader extends AsyncDisposable {
+  readonly size: number;
+  /** Complete cover of `range` (default: the disk), ascending: `data`, or `zero`. */
+  extents(range?: Extent): Iterable<AllocationExtent>;
+  /** Fills `target`; checks the digest of every frame that it touches. */
+  read(offset: number, target: Buffer, options?: WithSignal): Promise<void>;
+}

@@ -1,0 +1,58 @@
+import type { Hypervisor, OpenTarget, Warning, WithSignal } from '../hypervisor/index.js';
+import type { OnEvent } from './events.js';
+import type { Compression, Manifest, RequestedLevel } from './manifest.js';
+import type { Damage, Repository } from './repository.js';
+
+/** What `runBackup` needs. */
+export interface BackupJob extends WithSignal {
+  readonly hypervisor: Hypervisor;
+  /** The plugin's name. */
+  readonly hypervisorName: string;
+  readonly repository: Repository;
+  /** As the user wrote it; the plugin knows what it means. */
+  readonly selector: string;
+  /** Default `auto`. */
+  readonly level?: RequestedLevel | undefined;
+  /** Default `lz4`. */
+  readonly compression?: Compression | undefined;
+  /** Connections per disk. Default 2, fewer where the server does not allow them. */
+  readonly connections?: number | undefined;
+  readonly onEvent?: OnEvent | undefined;
+}
+
+export interface BackupSummary {
+  readonly manifest: Manifest;
+  readonly elapsedMs: number;
+  readonly warnings: readonly Warning[];
+}
+
+export interface RestoreJob extends WithSignal {
+  readonly repository: Repository;
+  readonly manifest: Manifest;
+  /** Name of one of the manifest's disks. */
+  readonly disk: string;
+  readonly openTarget: OpenTarget;
+  readonly onEvent?: OnEvent | undefined;
+}
+
+export interface RestoreSummary {
+  readonly disk: string;
+  readonly size: number;
+  /** Bytes written as data. */
+  readonly written: number;
+  readonly elapsedMs: number;
+}
+
+export interface VerifyJob extends WithSignal {
+  readonly repository: Repository;
+  /** Default: every backup. Parents are checked as well, each once. */
+  readonly backups?: readonly Manifest[] | undefined;
+  readonly onEvent?: OnEvent | undefined;
+}
+
+export interface VerifySummary {
+  readonly checked: readonly { readonly manifest: Manifest; readonly damage: readonly Damage[] }[];
+  /** Manifests that could not be read, and backups whose chain is broken. */
+  readonly damage: readonly Damage[];
+  readonly elapsedMs: number;
+}

@@ -1,0 +1,106 @@
+import type { Checkpoint, ConfigurationFile, Guest, Journal, Leftover, WithSignal } from '../hypervisor/index.js';
+import type { OnEvent } from './events.js';
+import type { ImageReader, ImageWriter } from './image.js';
+import type { Compression, Manifest, ManifestDisk, ManifestFile } from './manifest.js';
+
+/**
+ * Where backups are kept. Chains of SparseStream files are the first implementation; nothing outside it assumes a chain.
+ */
+export interface Repository {
+  /** 16 hex digits, made when the repository was. */
+  readonly id: string;
+  /** For people: its folder. */
+  readonly location: string;
+  /** Every backup, oldest first; a damaged manifest is reported, and hides no other backup. */
+  catalogue(options?: WithSignal): Promise<Catalogue>;
+  /**
+   * Takes the guest's place for this process.
+   * @throws VBackupError VB_REPOSITORY_LOCKED
+   */
+  openPlace(key: PlaceKey, options?: WithSignal): Promise<Place>;
+  openImage(manifest: Manifest, disk: string, options?: WithSignal): Promise<ImageReader>;
+  /** Reads and checks everything that restoring this backup needs of its own files (not its parents'). */
+  verify(manifest: Manifest, options: VerifyOptions): Promise<readonly Damage[]>;
+}
+
+export interface Catalogue {
+  readonly backups: readonly Manifest[];
+  readonly damaged: readonly DamagedManifest[];
+}
+
+export interface DamagedManifest {
+  readonly path: string;
+  readonly error: Error;
+}
+
+export interface PlaceKey {
+  readonly hypervisor: string;
+  readonly guestId: string;
+}
+
+export interface VerifyOptions extends WithSignal {
+  readonly onEvent?: OnEvent | undefined;
+}
+
+/** One thing that is wrong with a backup. */
+export interface Damage {
+  readonly code: string;
+  readonly message: string;
+  readonly file: string;
+  /** Where in the file, in bytes, if known. */
+  readonly offset?: number | undefined;
+  readonly disk?: string | undefined;
+  /** The range of the disk that cannot be trusted, if known. */
+  readonly extent?: { readonly offset: number; readonly length: number } | undefined;
+}
+
+/** A guest's place in the repository, locked until it is disposed. */
+export interface Place extends AsyncDisposable {
+  /** The backup that the next increment stands on, or why there is none. */
+  readonly tip: Tip;
+  /** What a dead run left on the hypervisor; `settle` forgets it. Its files are already gone. */
+  readonly leftover: Leftover | null;
+  settle(): Promise<void>;
+  begin(plan: BackupPlan): Promise<BackupDraft>;
+}
+
+export type Tip =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'broken'; readonly detail: string }
+  | { readonly kind: 'backup'; readonly manifest: Manifest; readonly checkpoint: Checkpoint | null };
+
+export interface BackupPlan {
+  readonly guest: Guest;
+  readonly compression: Compression;
+}
+
+/** A backup that does not exist yet. Disposed without `commit`, it leaves nothing. */
+export interface BackupDraft extends AsyncDisposable {
+  readonly id: string;
+  /** For the plugin; open from now until `close`. */
+  readonly journal: Journal;
+  /** Chooses the place of the files: a new chain, or the tip's. Must come before the first disk. */
+  choose(choice: { readonly level: Manifest['level']; readonly time: Date }): Promise<void>;
+  disk(disk: DraftDisk): Promise<ImageWriter>;
+  /** The commit point: durable when it returns. */
+  commit(record: CommitRecord): Promise<Manifest>;
+  /** Forgets the journal: nothing is left to do on the hypervisor. */
+  close(): Promise<void>;
+}
+
+export interface DraftDisk {
+  readonly name: string;
+  readonly id: string;
+  readonly label: string;
+  readonly size: number;
+  readonly level: Manifest['level'];
+}
+
+export interface CommitRecord {
+  readonly checkpoint: Checkpoint | null;
+  readonly reason?: Manifest['reason'];
+  readonly configuration: readonly ConfigurationFile[];
+  readonly disks: readonly Omit<ManifestDisk, 'file' | 'index' | 'dataLength' | 'storedLength'>[];
+}
+
+export type { ManifestFile };

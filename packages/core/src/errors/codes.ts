@@ -1,0 +1,45 @@
+// Codes only grow; messages may change. Every code has a section in docs/errors.md, which a test holds in step.
+
+/** What can go wrong in any room. */
+export const GENERAL_CODES = [
+  'VB_ABORTED',
+  'VB_INVALID_ARGUMENT',
+  'VB_NUMBER_TOO_LARGE',
+  'VB_IO',
+  'VB_NO_SPACE',
+  'VB_ACCESS_DENIED',
+  'VB_UNSUPPORTED',
+  'VB_INTERNAL',
+] as const;
+
+/** Protocol and transport of the NBD client and server. */
+export const NBD_CODES = [] as const;
+
+/** Faults of SparseStream files and chains. */
+export const SPARSE_STREAM_CODES = [] as const;
+
+/** Plugins, their options, and what hypervisors answer. */
+export const HYPERVISOR_CODES = [
+  'VB_PLUGIN_NOT_FOUND',
+  'VB_PLUGIN_INVALID',
+  'VB_PLUGIN_OPTION',
+  'VB_GUEST_NOT_FOUND',
+] as const;
+
+/** Repository, chains, backup, verify and restore. */
+export const BACKUP_CODES = [] as const;
+
+export const CORE_ERROR_CODES = [
+  ...GENERAL_CODES,
+  ...NBD_CODES,
+  ...SPARSE_STREAM_CODES,
+  ...HYPERVISOR_CODES,
+  ...BACKUP_CODES,
+] as const;
+
+export type CoreErrorCode = (typeof CORE_ERROR_CODES)[number];
+
+/** Codes of the command and of plugins carry the name of their owner. */
+export type OwnedErrorCode = `VB_CLI_${string}` | `VB_XEN_${string}` | `VB_LIBVIRT_${string}` | `VB_PLUGIN_${string}`;
+
+export type ErrorCode = CoreErrorCode | OwnedErrorCode;

@@ -1,0 +1,2 @@
+export * from './extent.js';
+export * from './operations.js';

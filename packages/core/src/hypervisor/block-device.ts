@@ -1,0 +1,60 @@
+import type { AllocationExtent, Extent } from '../extent/index.js';
+
+export interface WithSignal {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a device demands of every request. All in bytes. */
+export interface BlockLimits {
+  /** Offset and length of every request are multiples of this power of two (the tail of the disk included). */
+  readonly alignment: number;
+  /** The longest request that the device serves. */
+  readonly maximumRequest: number;
+  /** How many requests may usefully be in flight at once. */
+  readonly maximumInFlight: number;
+}
+
+/** A frozen disk that can be read. Reads may overlap in time and finish in any order. */
+export interface BlockReader extends AsyncDisposable {
+  /** Bytes; a multiple of `limits.alignment`. */
+  readonly size: number;
+  readonly limits: BlockLimits;
+
+  /**
+   * Fills the whole of `target` with the disk's bytes from `offset` on. `target` belongs to the reader until the
+   * promise settles. A short read is an error.
+   */
+  read(offset: number, target: Buffer, options?: WithSignal): Promise<void>;
+
+  /**
+   * Says which parts of `range` hold data, ascending, without gaps, clipped to `range`. Missing where the source
+   * cannot tell: then everything is data.
+   */
+  allocation?(range: Extent, options?: WithSignal): AsyncIterable<AllocationExtent>;
+}
+
+/** A disk that can be written: the target of a restore. Calls come in ascending order of offset, and never overlap. */
+export interface BlockWriter extends AsyncDisposable {
+  readonly size: number;
+  readonly limits: BlockLimits;
+  /** True where what is never written reads as zero, so that `zero` need not be called. */
+  readonly zeroed: boolean;
+
+  /** `bytes` belongs to the writer until the promise settles. */
+  write(offset: number, bytes: Buffer, options?: WithSignal): Promise<void>;
+  zero(offset: number, length: number, options?: WithSignal): Promise<void>;
+  /** Makes everything durable and takes it into use (a file gets its name). Without it, dispose undoes what it can. */
+  finish(options?: WithSignal): Promise<void>;
+}
+
+/** What a target must know before the first byte. */
+export interface TargetSpecification {
+  readonly size: number;
+  /** Every range that will be written, ascending and disjoint; whatever lies between reads as zero. */
+  readonly data: readonly Extent[];
+  /** A name for people: the guest and the disk that are restored. */
+  readonly label: string;
+}
+
+/** Opens the place that a restore writes to. */
+export type OpenTarget = (specification: TargetSpecification, options?: WithSignal) => Promise<BlockWriter>;

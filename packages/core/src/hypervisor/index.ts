@@ -1,0 +1,4 @@
+export * from './block-device.js';
+export * from './hypervisor.js';
+export * from './options.js';
+export * from './tokens.js';

@@ -1,0 +1,19 @@
+/** One option of a plugin. */
+export interface OptionSpecification {
+  readonly type: 'string' | 'number' | 'boolean' | 'file';
+  /** One sentence for `--help`, without a full stop. */
+  readonly description: string;
+  /** The placeholder in `--help`, e.g. `URL`. */
+  readonly placeholder?: string;
+  readonly required?: boolean;
+  /**
+   * Never a flag: taken from `VBACKUP_<NAME>_<OPTION>`, `…_FILE`, `…_COMMAND`, `…_FD` or
+   * `$CREDENTIALS_DIRECTORY/<name>-<option>`, and never printed.
+   */
+  readonly secret?: boolean;
+}
+
+/** Keys are kebab-case: `nbd-host` becomes `--xen-nbd-host`, `VBACKUP_XEN_NBD_HOST` and `nbd-host` in `[xen]`. */
+export type OptionSchema = Readonly<Record<string, OptionSpecification>>;
+
+export type OptionValues = Readonly<Record<string, string | number | boolean | undefined>>;
