@@ -1,1 +1,1 @@
-export {};
+export { libvirtPlugin } from './plugin.js';
