@@ -1,3 +1,6 @@
+// tsyringe refuses to load without it.
+import 'reflect-metadata';
+
 import { createRequire } from 'node:module';
 import { isAbsolute, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
