@@ -1,0 +1,58 @@
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fail, say } from './say.mjs';
+
+/** The programs that the integration tests speak to, with the Debian package of each. */
+const PROGRAMS = {
+  nbdkit: 'nbdkit',
+  nbdinfo: 'libnbd-bin',
+  nbdcopy: 'libnbd-bin',
+  'qemu-img': 'qemu-utils',
+  'qemu-nbd': 'qemu-utils',
+  virtnbdrestore: 'virtnbdbackup',
+  psktool: 'gnutls-bin',
+  openssl: 'openssl',
+  lz4: 'lz4',
+};
+
+/** Installs what is missing if this user may, else says which line installs it. */
+export function installDebianPackages() {
+  const missing = [...new Set(Object.entries(PROGRAMS).flatMap(([program, name]) => (isThere(program) ? [] : [name])))];
+  if (missing.length === 0) return;
+  const install = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
+  const prefix = privilege();
+  if (prefix === undefined) {
+    const line = `sudo apt-get update && sudo ${install.join(' ')}`;
+    if (process.env.CI === 'true') fail(`the integration tests need Debian packages, install them with: ${line}`);
+    say(`some integration tests will be SKIPPED; install what they need with: ${line}`);
+    return;
+  }
+  say(`installing Debian packages: ${missing.join(' ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  for (const args of [['apt-get', 'update', '-q'], install]) {
+    const [program, ...rest] = [...prefix, ...args];
+    const { status } = spawnSync(program, rest, { stdio: ['ignore', 'pipe', 'inherit'], env });
+    if (status !== 0) fail(`${args.join(' ')} did not succeed (exit code ${status})`);
+  }
+}
+
+function privilege() {
+  if (!isThere('apt-get')) return undefined;
+  if (process.getuid?.() === 0) return [];
+  return isThere('sudo') && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0
+    ? ['sudo', '-n']
+    : undefined;
+}
+
+function isThere(program) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,34 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fail, say } from './say.mjs';
+
+const MANIFESTS = [
+  'pnpm-lock.yaml',
+  'pnpm-workspace.yaml',
+  'package.json',
+  'lab/package.json',
+  ...['core', 'xen-plugin', 'libvirt-plugin', 'cli'].map((name) => `packages/${name}/package.json`),
+];
+
+/** Installs what the lockfile names, through the pinned pnpm, unless the last installation was of the same files. */
+export function installDependencies(root, packageManager) {
+  const hash = createHash('sha256');
+  for (const path of MANIFESTS) hash.update(readFileSync(join(root, path)));
+  const wanted = hash.digest('hex');
+  const stamp = join(root, 'node_modules', '.vbackup-installed');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
+  say(`installing dependencies (npx ${packageManager} install)`);
+  const { status, error } = spawnSync(
+    'npx',
+    ['--yes', packageManager, 'install', '--frozen-lockfile', '--reporter=append-only'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, npm_config_loglevel: 'error' },
+    },
+  );
+  if (error || status !== 0) fail(`npx ${packageManager} install did not succeed; is the npm registry reachable?`);
+  writeFileSync(stamp, wanted);
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+// What `npm test`, `npm run demo` and `npm run bench` start: it installs what is missing, builds, and runs the command
+// with the checkout's own Node. It needs nothing but Node 20 and npm, and is quick when everything is there already.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { installDebianPackages } from './install-debian-packages.mjs';
+import { installDependencies } from './install-dependencies.mjs';
+import { removeStaleOutput } from './remove-stale-output.mjs';
+import { fail, say } from './say.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const [command = '', ...rest] = process.argv.slice(2);
+
+/** Runs a program of the checkout with the checkout's Node, and ends with its exit code if it fails. */
+function run(program, args) {
+  const bin = join(root, 'node_modules', 'node', 'bin');
+  const env = {
+    ...process.env,
+    PATH: `${bin}${delimiter}${join(root, 'node_modules', '.bin')}${delimiter}${process.env.PATH}`,
+  };
+  const { status, signal, error } = spawnSync(program, args, { cwd: root, env, stdio: 'inherit' });
+  if (error) fail(`cannot run ${program}: ${error.message}`);
+  if (signal) process.kill(process.pid, signal);
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+const node = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+
+function prepare() {
+  if (Number(process.versions.node.split('.')[0]) < 20) fail(`Node 20 or newer is needed, this is ${process.version}`);
+  const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  installDependencies(root, packageManager);
+  if (!existsSync(node)) fail('the package node is not installed: remove node_modules and try again');
+  removeStaleOutput(root);
+  say('building (tsc -b)');
+  run(node, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);
+}
+
+const commands = {
+  demo: () => run(node, [join(root, 'lab', 'dist', 'demo', 'main.js'), ...rest]),
+  bench: () => run(node, [join(root, 'lab', 'dist', 'bench', 'main.js'), ...rest]),
+  lint() {
+    run(join(root, 'node_modules', '.bin', 'biome'), ['check', '.']);
+    run(join(root, 'node_modules', '.bin', 'oxlint'), ['--type-aware', '--deny-warnings']);
+  },
+  test() {
+    installDebianPackages();
+    const specs = rest.length > 0 ? rest : ['packages/*/dist/**/*.test.js', 'lab/dist/**/*.test.js'];
+    say('running the tests');
+    run(node, [
+      join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'),
+      '--reporter',
+      join(root, 'scripts', 'reporter.cjs'),
+      ...specs,
+    ]);
+  },
+};
+if (!Object.hasOwn(commands, command))
+  fail(`usage: node scripts/run.mjs ${Object.keys(commands).join('|')} [arguments]`);
+prepare();
+commands[command]();
