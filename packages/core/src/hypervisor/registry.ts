@@ -6,7 +6,9 @@ import { isAbsolute, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { container, type DependencyContainer } from 'tsyringe';
 import { VBackupError } from '../errors/index.js';
-import type { HypervisorPlugin } from './hypervisor.js';
+import type { WithSignal } from './block-device.js';
+import type { ConnectContext, Hypervisor, HypervisorPlugin } from './hypervisor.js';
+import { parseOptions, type RawOptions } from './option-values.js';
 import { checkPlugin, isPluginName } from './plugin-shape.js';
 import { HypervisorPluginToken } from './tokens.js';
 
@@ -26,6 +28,23 @@ export function registerPlugin(plugin: HypervisorPlugin, into: DependencyContain
 /** Every plugin that was registered, in that order. */
 export function registeredPlugins(from: DependencyContainer = container): readonly HypervisorPlugin[] {
   return from.isRegistered(HypervisorPluginToken, true) ? from.resolveAll(HypervisorPluginToken) : [];
+}
+
+export interface ConnectPluginOptions extends WithSignal {
+  readonly container?: DependencyContainer | undefined;
+  readonly onWarning?: ConnectContext['onWarning'];
+}
+
+/**
+ * Checks the options against what the plugin declares, and connects.
+ * @throws VBackupError VB_PLUGIN_OPTION, and whatever the plugin throws
+ */
+export function connectPlugin(
+  plugin: HypervisorPlugin,
+  raw: RawOptions,
+  { container: from = container, ...context }: ConnectPluginOptions = {},
+): Promise<Hypervisor> {
+  return plugin.connect(parseOptions(plugin, raw), { container: from, ...context });
 }
 
 export interface PluginSources {
