@@ -1,1 +1,2 @@
 export * from './pki/index.js';
+export * from './xapi-nbd/index.js';

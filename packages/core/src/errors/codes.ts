@@ -13,7 +13,13 @@ export const GENERAL_CODES = [
 ] as const;
 
 /** Protocol and transport of the NBD client and server. */
-export const NBD_CODES = [] as const;
+export const NBD_CODES = [
+  'VB_NBD_SERVER_LISTEN',
+  'VB_NBD_SERVER_PEER_GONE',
+  'VB_NBD_SERVER_PROTOCOL',
+  'VB_NBD_SERVER_TLS',
+  'VB_NBD_SERVER_TIMEOUT',
+] as const;
 
 /** Faults of SparseStream files and chains. */
 export const SPARSE_STREAM_CODES = [] as const;

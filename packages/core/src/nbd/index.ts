@@ -1,0 +1,3 @@
+export * from './connect-options.js';
+export * from './server/index.js';
+export * from './words.js';

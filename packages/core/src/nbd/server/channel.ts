@@ -1,0 +1,13 @@
+/** What a server's session speaks through: bytes in order, both ways. Sessions know nothing else of the network. */
+export interface Channel {
+  /**
+   * Exactly `length` bytes, or undefined when the peer ended before the first of them. A view: valid until the next read.
+   * @throws ProtocolError VB_NBD_SERVER_PEER_GONE when the peer ended within them, or the connection broke
+   */
+  read(length: number): Promise<Buffer | undefined>;
+  /**
+   * Queues the parts in one go; settles when they have left this process. `parts` belong to the channel until then.
+   * @throws VBackupError VB_NBD_SERVER_PEER_GONE
+   */
+  write(parts: readonly Buffer[]): Promise<void>;
+}
