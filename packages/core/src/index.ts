@@ -3,3 +3,4 @@ export * from './errors/index.js';
 export * from './extent/index.js';
 export * from './hypervisor/index.js';
 export * from './nbd/index.js';
+export * from './sparse-stream/index.js';

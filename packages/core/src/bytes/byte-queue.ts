@@ -45,6 +45,11 @@ export class ByteQueue {
     return this.#advance(first, length);
   }
 
+  /** The bytes that come next and lie together, not taken; undefined when nothing is there. */
+  peekSome(): Buffer | undefined {
+    return this.#chunks[0]?.subarray(this.#head);
+  }
+
   #gather(length: number): Buffer {
     const result = Buffer.allocUnsafe(length);
     let filled = 0;

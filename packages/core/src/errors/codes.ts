@@ -22,7 +22,26 @@ export const NBD_CODES = [
 ] as const;
 
 /** Faults of SparseStream files and chains. */
-export const SPARSE_STREAM_CODES = [] as const;
+export const SPARSE_STREAM_CODES = [
+  'VB_SPARSE_HEADER',
+  'VB_SPARSE_META',
+  'VB_SPARSE_VERSION',
+  'VB_SPARSE_FRAME',
+  'VB_SPARSE_ORDER',
+  'VB_SPARSE_COVER',
+  'VB_SPARSE_TRUNCATED',
+  'VB_SPARSE_DATA_SIZE',
+  'VB_SPARSE_TRAILER',
+  'VB_SPARSE_EXCESS',
+  'VB_SPARSE_LIMIT',
+  'VB_SPARSE_LZ4',
+  'VB_SPARSE_LZ4_CHECKSUM',
+  'VB_SPARSE_LZ4_LENGTH',
+  'VB_CHAIN_MISSING',
+  'VB_CHAIN_DOUBLED',
+  'VB_CHAIN_FOREIGN',
+  'VB_CHAIN_CHANGED',
+] as const;
 
 /** Plugins, their options, and what hypervisors answer. */
 export const HYPERVISOR_CODES = [

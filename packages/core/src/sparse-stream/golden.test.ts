@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gunzipSync } from 'node:zlib';
+import { z } from 'zod';
+import { adler32 } from './adler32.js';
+import { SparseStreamDecoder, type StreamEvent } from './decoder.js';
+import { applyFiles, readSparseStream } from './file.js';
+
+const FIXTURES = fileURLToPath(new URL('../../fixtures/sparse-stream/', import.meta.url));
+
+const manifestSchema = z.object({
+  sets: z.record(
+    z.string(),
+    z.object({
+      files: z.array(
+        z.object({
+          name: z.string(),
+          size: z.number(),
+          sha256: z.string(),
+          adler32: z.number(),
+          meta: z.record(z.string(), z.unknown()),
+          frames: z.array(
+            z.object({
+              off: z.number(),
+              kind: z.enum(['meta', 'data', 'zero', 'stop', 'comp']),
+              start: z.number(),
+              len: z.number(),
+              lz4: z.array(z.object({ csize: z.number(), usize: z.number() })).optional(),
+            }),
+          ),
+          image_after: z.object({ truth_sha256: z.string() }),
+        }),
+      ),
+    }),
+  ),
+});
+
+const manifest = manifestSchema.parse(JSON.parse(readFileSync(`${FIXTURES}manifest.json`, 'utf8')));
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+const bufferTarget = (image: Buffer): Parameters<typeof applyFiles>[1] => ({
+  write: async (offset, bytes) => void bytes.copy(image, offset),
+  zero: async (offset, length) => void image.fill(0, offset, offset + length),
+});
+
+describe('SparseStream files of virtnbdbackup', () => {
+  for (const [set, { files }] of Object.entries(manifest.sets)) {
+    it(`chain ${set} gives the image of its manifest after each file`, async () => {
+      let image: Buffer | undefined;
+      for (const file of files) {
+        image ??= Buffer.alloc(Number(file.meta['virtualSize']), 0xee);
+        await applyFiles([`${FIXTURES}${set}/${file.name}`], bufferTarget(image));
+        assert.equal(sha256(image), file.image_after.truth_sha256, file.name);
+      }
+    });
+
+    for (const file of files) {
+      it(`${set}/${file.name} has the frames of its manifest`, async () => {
+        const bytes = readFileSync(`${FIXTURES}${set}/${file.name}`);
+        assert.equal(sha256(bytes), file.sha256);
+        assert.equal(adler32(bytes), file.adler32);
+        const found: unknown[] = [];
+        for await (const event of readSparseStream(`${FIXTURES}${set}/${file.name}`)) found.push(...frameOf(event));
+        const expected = file.frames
+          .filter(({ kind }) => kind === 'data' || kind === 'zero' || kind === 'stop')
+          .map(({ off, kind, start, len, lz4 }) => ({
+            off,
+            kind,
+            start,
+            len,
+            stored: lz4?.reduce((sum, { csize }) => sum + csize, 0) ?? (kind === 'data' ? len : 0),
+          }));
+        assert.deepEqual(found, expected);
+      });
+    }
+  }
+
+  it('the images of the manifest are the ones that were backed up', () => {
+    for (const [source, hashes] of [
+      ['g1', manifest.sets['A']],
+      ['g2', manifest.sets['B']],
+    ] as const) {
+      const raw = gunzipSync(readFileSync(`${FIXTURES}sources/${source}.raw.gz`));
+      assert.ok(
+        hashes?.files.some((file) => file.image_after.truth_sha256 === sha256(raw)),
+        source,
+      );
+    }
+  });
+
+  it('decode the same when they come in pieces of a prime length', () => {
+    for (const [set, { files }] of Object.entries(manifest.sets)) {
+      for (const file of files) {
+        const bytes = readFileSync(`${FIXTURES}${set}/${file.name}`);
+        const decoder = new SparseStreamDecoder();
+        const image = createHash('sha256');
+        const whole = createHash('sha256');
+        for (let at = 0; at < bytes.length; at += 9973) {
+          for (const event of decoder.push(bytes.subarray(at, at + 9973)))
+            if (event.type === 'data') image.update(event.bytes);
+        }
+        decoder.end();
+        for (const event of new SparseStreamDecoder().push(bytes)) if (event.type === 'data') whole.update(event.bytes);
+        assert.equal(image.digest('hex'), whole.digest('hex'));
+      }
+    }
+  });
+});
+
+function frameOf(event: StreamEvent): object[] {
+  switch (event.type) {
+    case 'zero':
+      return [{ off: event.fileOffset, kind: 'zero', start: event.offset, len: event.length, stored: 0 }];
+    case 'frame':
+      return [
+        { off: event.fileOffset, kind: 'data', start: event.offset, len: event.length, stored: event.storedLength },
+      ];
+    case 'stop':
+      return [{ off: event.fileOffset, kind: 'stop', start: 0, len: 0, stored: 0 }];
+    case 'meta':
+    case 'data':
+    case 'trailer':
+      return [];
+  }
+}
