@@ -1,0 +1,195 @@
+import { connect, type Socket } from 'node:net';
+import { type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { abortError, VBackupError } from '../errors/index.js';
+import type { NbdAddress } from './connect-options.js';
+import { addressText, type TlsPlan, tlsError } from './tls.js';
+
+/** Bytes that have no better place are received here; one page run of the loopback's usual segment. */
+const SCRATCH_LENGTH = 64 * 1024;
+const KEEP_ALIVE_MS = 30_000;
+
+/** Who takes the bytes that arrive on a channel. */
+export interface Receiver {
+  /** Where the next bytes should be written, if there is a place for them. */
+  place(): Buffer | undefined;
+  /** The first `length` bytes of `place()` are there. */
+  placed(length: number): void;
+  /** Bytes that lie elsewhere. They may be overwritten when this returns. */
+  push(chunk: Buffer): void;
+}
+
+export interface ChannelOptions {
+  readonly address: NbdAddress;
+  /** TLS will be started: then bytes come as chunks, since an upgraded socket ignores `onread`. */
+  readonly tls: boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A socket, in clear or in TLS. In clear, payload is received straight into the receiver's own memory: `onread` asks for
+ * the place of the next bytes before it reads them.
+ */
+export class Channel {
+  readonly #address: NbdAddress;
+  readonly #raw: Socket;
+  readonly #scratch: Buffer;
+  #socket: Socket | TLSSocket;
+  #receiver: Receiver | undefined;
+  #direct = false;
+  #error: Error | undefined;
+  #onClosed: ((error: Error) => void) | undefined;
+
+  private constructor(options: ChannelOptions) {
+    this.#address = options.address;
+    this.#scratch = options.tls ? Buffer.alloc(0) : Buffer.allocUnsafeSlow(SCRATCH_LENGTH);
+    const onread = {
+      buffer: () => this.#nextPlace(),
+      callback: (length: number) => this.#received(length),
+    };
+    const common = options.tls ? {} : { onread };
+    const { address } = options;
+    this.#raw =
+      address.kind === 'unix'
+        ? connect({ path: address.path, ...common })
+        : connect({ host: address.host, port: address.port, noDelay: true, keepAlive: true, ...common });
+    if (address.kind === 'tcp') this.#raw.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.#socket = this.#raw;
+    if (options.tls) this.#raw.on('data', this.#pushed);
+    this.#watch(this.#raw);
+  }
+
+  /** @throws VBackupError VB_NBD_CONNECT, or the reason of the signal */
+  static async open(options: ChannelOptions): Promise<Channel> {
+    if (options.signal.aborted) throw abortError(options.signal);
+    const channel = new Channel(options);
+    const abort = () => channel.destroy(abortError(options.signal));
+    options.signal.addEventListener('abort', abort, { once: true });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        channel.#onClosed = reject;
+        channel.#raw.once('connect', resolve);
+      });
+    } catch (cause) {
+      if (options.signal.aborted) throw abortError(options.signal);
+      const message = `cannot connect to the NBD server at ${addressText(options.address)}`;
+      throw new VBackupError('VB_NBD_CONNECT', message, { cause });
+    } finally {
+      options.signal.removeEventListener('abort', abort);
+      channel.#onClosed = undefined;
+    }
+    return channel;
+  }
+
+  set receiver(receiver: Receiver) {
+    this.#receiver = receiver;
+  }
+
+  /** Called once, when the channel is of no use any more; at once if that is so already. */
+  set onClosed(handler: (error: Error) => void) {
+    this.#onClosed = handler;
+    if (this.#error !== undefined) this.#tell(this.#error);
+  }
+
+  /** Sends the buffers in one call. They must stay as they are until their reply is there. */
+  write(buffers: readonly Buffer[]): void {
+    if (this.#error !== undefined) return;
+    this.#socket.cork();
+    for (const buffer of buffers) this.#socket.write(buffer);
+    this.#socket.uncork();
+  }
+
+  /** Moves into TLS. Nothing that came in clear is given to the receiver afterwards. */
+  async startTls(plan: TlsPlan): Promise<void> {
+    this.#raw.off('data', this.#pushed);
+    const socket = tlsConnect({ ...plan.options, socket: this.#raw });
+    this.#socket = socket;
+    this.#watch(socket);
+    await new Promise<void>((resolve, reject) => {
+      const outer = this.#onClosed;
+      const restore = () => {
+        this.#onClosed = outer;
+      };
+      this.#onClosed = (error) => {
+        restore();
+        reject(isLoss(error) ? tlsError(error.cause ?? error.message) : error);
+      };
+      socket.once('secureConnect', () => {
+        restore();
+        resolve();
+      });
+    });
+    plan.verify(socket);
+    socket.on('data', this.#pushed);
+  }
+
+  /** Stops at once: when this returns, no byte is written to any place, and none is read from a buffer. */
+  destroy(error: Error): void {
+    this.#close(error);
+  }
+
+  /** Sends what is queued and closes; resolves when the peer closed as well or `timeoutMs` are over. */
+  async end(timeoutMs: number): Promise<void> {
+    if (this.#error !== undefined) return;
+    const signal = AbortSignal.timeout(timeoutMs);
+    await new Promise<void>((resolve) => {
+      this.#onClosed = () => resolve();
+      signal.addEventListener('abort', () => resolve(), { once: true });
+      this.#socket.end();
+    });
+    this.destroy(new VBackupError('VB_NBD_CLOSED', 'the connection was closed'));
+  }
+
+  #nextPlace(): Buffer {
+    const place = this.#error === undefined ? this.#receiver?.place() : undefined;
+    this.#direct = place !== undefined && place.length >= SCRATCH_LENGTH;
+    return this.#direct && place !== undefined ? place : this.#scratch;
+  }
+
+  #received(length: number): boolean {
+    this.#guard((receiver) => {
+      if (this.#direct) receiver.placed(length);
+      else receiver.push(this.#scratch.subarray(0, length));
+    });
+    return true;
+  }
+
+  readonly #pushed = (chunk: Buffer): void => this.#guard((receiver) => receiver.push(chunk));
+
+  #guard(take: (receiver: Receiver) => void): void {
+    if (this.#error !== undefined || this.#receiver === undefined) return;
+    try {
+      take(this.#receiver);
+    } catch (error) {
+      this.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #watch(socket: Socket): void {
+    socket.on('error', (cause) => this.#close(this.#lost(`lost the connection to`, cause)));
+    socket.on('end', () => this.#close(this.#lost('the connection was closed by')));
+    socket.on('close', () => this.#close(this.#lost('the connection was closed by')));
+  }
+
+  #lost(how: string, cause?: unknown): VBackupError {
+    // An alert of the server (our certificate is missing, say) may come when the handshake is over for us.
+    if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('ERR_SSL')) return tlsError(cause);
+    const message = `${how} the NBD server at ${addressText(this.#address)}`;
+    return new VBackupError('VB_NBD_DISCONNECTED', message, { cause });
+  }
+
+  #close(error: Error): void {
+    if (this.#error !== undefined) return;
+    this.#error = error;
+    this.#socket.destroy();
+    this.#raw.destroy();
+    this.#tell(error);
+  }
+
+  #tell(error: Error): void {
+    const handler = this.#onClosed;
+    this.#onClosed = undefined;
+    handler?.(error);
+  }
+}
+
+const isLoss = (error: Error): boolean => error instanceof VBackupError && error.code === 'VB_NBD_DISCONNECTED';

@@ -1,0 +1,268 @@
+import { UnsupportedError, VBackupError } from '../errors/index.js';
+import type { AllocationExtent, Extent } from '../extent/index.js';
+import type { BlockLimits, BlockReader, WithSignal } from '../hypervisor/index.js';
+import { readAllocation, readStatus } from './block-status.js';
+import type { NbdConnectOptions } from './connect-options.js';
+import { Dispatcher } from './dispatcher.js';
+import type { JobSpecification } from './job.js';
+import { checkRange, limitsOf, piecesOf } from './limits.js';
+import type { Negotiated } from './negotiation.js';
+import { hasFlag } from './protocol-flags.js';
+import type { Reply, StatusExtent } from './reply.js';
+import {
+  NBD_CMD_FLAG_FUA,
+  NBD_CMD_FLAG_NO_HOLE,
+  NBD_CMD_FLUSH,
+  NBD_CMD_READ,
+  NBD_CMD_TRIM,
+  NBD_CMD_WRITE,
+  NBD_CMD_WRITE_ZEROES,
+  NBD_FLAG_CAN_MULTI_CONN,
+  NBD_FLAG_READ_ONLY,
+  NBD_FLAG_SEND_FLUSH,
+  NBD_FLAG_SEND_FUA,
+  NBD_FLAG_SEND_TRIM,
+  NBD_FLAG_SEND_WRITE_ZEROES,
+} from './words.js';
+
+/** Longer reads and writes are cut into requests of this length, which travel side by side. */
+const REQUEST_LENGTH = 2 * 1024 * 1024;
+/** Zeroing moves no bytes, so its requests may be longer; 2^30 is below what any server refuses. */
+const ZERO_LENGTH = 1024 * 1024 * 1024;
+
+export interface WriteOptions extends WithSignal {
+  /** The bytes are durable when the promise resolves. */
+  readonly fua?: boolean | undefined;
+}
+
+export interface ZeroOptions extends WriteOptions {
+  /** The server may deallocate. Default true. */
+  readonly hole?: boolean | undefined;
+}
+
+/** What the server can do, as its transmission flags say. */
+export interface NbdCapabilities {
+  readonly readOnly: boolean;
+  readonly flush: boolean;
+  readonly fua: boolean;
+  readonly trim: boolean;
+  readonly zero: boolean;
+  readonly multiConn: boolean;
+}
+
+/**
+ * A disk on an NBD server. Requests are pipelined over one or more connections, bounded in number and bytes; those that
+ * do not fit wait here. A lost connection is made again, and reads on it are sent again; writes are not (see
+ * {@link Dispatcher}). After a breach of the protocol everything fails, with the code of the breach.
+ */
+export class NbdClient implements BlockReader {
+  readonly size: number;
+  readonly limits: BlockLimits;
+  readonly capabilities: NbdCapabilities;
+  /** Names of the meta contexts that `blockStatus` can tell about. */
+  readonly metaContexts: readonly string[];
+  /** Present if the server reports `base:allocation`. */
+  readonly allocation?: (range: Extent, options?: WithSignal) => AsyncIterable<AllocationExtent>;
+  readonly #dispatcher: Dispatcher;
+  readonly #contexts: ReadonlyMap<number, string>;
+
+  private constructor(dispatcher: Dispatcher, negotiated: Negotiated, options: NbdConnectOptions) {
+    this.#dispatcher = dispatcher;
+    this.size = negotiated.size;
+    this.limits = limitsOf(negotiated, {
+      minimumAlignment: options.minimumAlignment,
+      connections: dispatcher.connections,
+    });
+    this.capabilities = capabilitiesOf(negotiated.flags);
+    this.#contexts = negotiated.contexts;
+    this.metaContexts = [...negotiated.contexts.values()];
+    if (this.metaContexts.includes('base:allocation')) {
+      this.allocation = (range, use) => readAllocation(this.blockStatus('base:allocation', range, use));
+    }
+  }
+
+  /**
+   * Connects, and opens further connections one after the other while the server allows it. `options.signal` stops the
+   * connecting only. A later connection that cannot be had is done without.
+   * @throws VBackupError VB_NBD_CONNECT, VB_NBD_NOT_A_SERVER, VB_NBD_OLDSTYLE, VB_NBD_OPTION_REPLY,
+   *   VB_NBD_EXPORT_NOT_FOUND, VB_NBD_EXPORT_REFUSED, VB_NBD_TLS, VB_NBD_TLS_REQUIRED, VB_NBD_TLS_UNAVAILABLE,
+   *   VB_NBD_TLS_INJECTION, VB_NBD_CERTIFICATE, VB_NBD_HANDSHAKE_TIMEOUT, VB_NBD_BLOCK_SIZE
+   */
+  static async connect(options: NbdConnectOptions): Promise<NbdClient> {
+    const dispatcher = new Dispatcher(options);
+    try {
+      const negotiated = await dispatcher.open();
+      const several = options.assumeMultiConn === true || hasFlag(negotiated.flags, NBD_FLAG_CAN_MULTI_CONN);
+      if (several) await openMore(dispatcher, options);
+      return new NbdClient(dispatcher, negotiated, options);
+    } catch (error) {
+      await dispatcher.close();
+      throw error;
+    }
+  }
+
+  /** Connections that were opened. */
+  get connections(): number {
+    return this.#dispatcher.connections;
+  }
+
+  /**
+   * @throws VBackupError VB_INVALID_ARGUMENT outside the disk or off its blocks
+   * @throws RequestError VB_NBD_REQUEST_FAILED, VB_NBD_REQUEST_TIMEOUT
+   * @throws VBackupError VB_NBD_DISCONNECTED, VB_NBD_CLOSED, VB_NBD_REPLY_…
+   */
+  async read(offset: number, target: Buffer, options: WithSignal = {}): Promise<void> {
+    checkRange({ offset, length: target.length }, this);
+    await this.#transfer(offset, target, options, (piece, bytes) => ({
+      command: NBD_CMD_READ,
+      ...piece,
+      target: bytes,
+    }));
+  }
+
+  /**
+   * @throws RequestError VB_NBD_READ_ONLY, VB_NO_SPACE, and what {@link read} throws
+   * @throws UnsupportedError VB_UNSUPPORTED if `fua` is asked for and neither FUA nor flush can be had
+   */
+  async write(offset: number, bytes: Buffer, options: WriteOptions = {}): Promise<void> {
+    checkRange({ offset, length: bytes.length }, this);
+    this.#checkWritable();
+    const flags = this.#fuaFlag(options);
+    await this.#transfer(offset, bytes, options, (piece, payload) => ({
+      command: NBD_CMD_WRITE,
+      flags,
+      ...piece,
+      payload,
+    }));
+    await this.#flushInstead(options);
+  }
+
+  /** Makes a range read as zeros; throws as {@link write}, and UnsupportedError VB_UNSUPPORTED where the server cannot. */
+  async zero(offset: number, length: number, options: ZeroOptions = {}): Promise<void> {
+    if (!this.capabilities.zero) throw cannot('write zeroes');
+    const hole = options.hole === false ? NBD_CMD_FLAG_NO_HOLE : 0;
+    await this.#sweep({ offset, length }, options, { command: NBD_CMD_WRITE_ZEROES, flags: hole });
+  }
+
+  /** Says that a range is not needed; it may read as anything. Throws as {@link zero}. */
+  async trim(offset: number, length: number, options: WriteOptions = {}): Promise<void> {
+    if (!this.capabilities.trim) throw cannot('trim');
+    await this.#sweep({ offset, length }, options, { command: NBD_CMD_TRIM, flags: 0 });
+  }
+
+  /** Makes every write durable whose promise resolved before. @throws UnsupportedError VB_UNSUPPORTED */
+  async flush(options: WithSignal = {}): Promise<void> {
+    if (!this.capabilities.flush) throw cannot('flush');
+    await this.#dispatcher.run({ command: NBD_CMD_FLUSH, offset: 0, length: 0 }, options.signal);
+  }
+
+  /**
+   * What one meta context says about a range: ascending, without gaps, clipped to the range; neighbours differ in flags.
+   * Every request asks on where this context's own answer ended.
+   * @throws UnsupportedError VB_UNSUPPORTED if the context was not negotiated, and what {@link read} throws
+   */
+  blockStatus(context: string, range: Extent, options: WithSignal = {}): AsyncIterable<StatusExtent> {
+    const entry = [...this.#contexts].find(([, name]) => name === context);
+    if (entry === undefined) throw cannot(`report ${context}`);
+    const request = (specification: JobSpecification): Promise<Reply> =>
+      this.#dispatcher.run(specification, options.signal);
+    return readStatus(range, { id: entry[0], device: this, request });
+  }
+
+  /** Says goodbye to the server; what is in flight fails with VB_NBD_CLOSED. */
+  async close(): Promise<void> {
+    await this.#dispatcher.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Sends the pieces of one transfer side by side. If one fails, none touches `bytes` when this rejects. */
+  async #transfer(
+    offset: number,
+    bytes: Buffer,
+    options: WithSignal,
+    specify: (piece: Extent, bytes: Buffer) => JobSpecification,
+  ): Promise<void> {
+    const { length } = bytes;
+    if (length === 0) return;
+    const { alignment, maximumRequest } = this.limits;
+    const limit = Math.max(alignment, Math.min(maximumRequest, REQUEST_LENGTH));
+    if (length <= limit) {
+      await this.#dispatcher.run(specify({ offset, length }, bytes), options.signal);
+      return;
+    }
+    const stop = new AbortController();
+    const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+    const runs: Promise<Reply>[] = [];
+    for (const piece of piecesOf({ offset, length }, limit)) {
+      const start = piece.offset - offset;
+      runs.push(this.#dispatcher.run(specify(piece, bytes.subarray(start, start + piece.length)), signal));
+    }
+    try {
+      await Promise.all(runs);
+    } finally {
+      stop.abort();
+    }
+  }
+
+  async #sweep(
+    range: Extent,
+    options: WriteOptions,
+    order: { readonly command: number; readonly flags: number },
+  ): Promise<void> {
+    checkRange(range, this);
+    this.#checkWritable();
+    const flags = order.flags + this.#fuaFlag(options);
+    for (const piece of piecesOf(range, ZERO_LENGTH)) {
+      await this.#dispatcher.run({ command: order.command, flags, ...piece }, options.signal);
+    }
+    await this.#flushInstead(options);
+  }
+
+  #checkWritable(): void {
+    if (this.capabilities.readOnly) throw new VBackupError('VB_NBD_READ_ONLY', 'the export can only be read');
+    if (this.connections > 1 && !this.capabilities.multiConn) {
+      const message = 'cannot write over several connections to a server that does not keep them in step';
+      throw new VBackupError('VB_INVALID_ARGUMENT', message);
+    }
+  }
+
+  #fuaFlag(options: WriteOptions): number {
+    if (options.fua !== true) return 0;
+    if (!this.capabilities.fua && !this.capabilities.flush) throw cannot('make writes durable');
+    return this.capabilities.fua ? NBD_CMD_FLAG_FUA : 0;
+  }
+
+  async #flushInstead(options: WriteOptions): Promise<void> {
+    if (options.fua === true && !this.capabilities.fua) await this.flush(options);
+  }
+}
+
+async function openMore(dispatcher: Dispatcher, options: NbdConnectOptions): Promise<void> {
+  const wanted = options.connections ?? 1;
+  while (dispatcher.connections < wanted) {
+    try {
+      await dispatcher.open();
+    } catch (error) {
+      if (options.signal?.aborted === true) throw error;
+      if (error instanceof VBackupError && error.code === 'VB_NBD_CERTIFICATE') throw error;
+      return;
+    }
+  }
+}
+
+function capabilitiesOf(flags: number): NbdCapabilities {
+  return {
+    readOnly: hasFlag(flags, NBD_FLAG_READ_ONLY),
+    flush: hasFlag(flags, NBD_FLAG_SEND_FLUSH),
+    fua: hasFlag(flags, NBD_FLAG_SEND_FUA),
+    trim: hasFlag(flags, NBD_FLAG_SEND_TRIM),
+    zero: hasFlag(flags, NBD_FLAG_SEND_WRITE_ZEROES),
+    multiConn: hasFlag(flags, NBD_FLAG_CAN_MULTI_CONN),
+  };
+}
+
+const cannot = (what: string): UnsupportedError =>
+  new UnsupportedError('VB_UNSUPPORTED', `the NBD server cannot ${what}`);

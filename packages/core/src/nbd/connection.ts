@@ -1,0 +1,239 @@
+import { performance } from 'node:perf_hooks';
+import { RequestError, VBackupError } from '../errors/index.js';
+import type { Channel, Receiver } from './channel.js';
+import type { NbdConnectOptions } from './connect-options.js';
+import { converse } from './conversation.js';
+import type { Job } from './job.js';
+import { type Negotiated, type NegotiationOptions, negotiate } from './negotiation.js';
+import { Reply } from './reply.js';
+import { ReplyDecoder } from './reply-decoder.js';
+import { encodeRequest, REQUEST_LENGTH } from './request.js';
+import { NBD_CMD_DISC, NBD_CMD_WRITE } from './words.js';
+
+/** Requests in flight on one connection. */
+export const MAX_REQUESTS_IN_FLIGHT = 16;
+/** Bytes asked for and not yet received on one connection: more falls out of the caches and makes servers allocate. */
+export const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024;
+/** From sending a request to the end of its reply, where the caller says nothing. */
+export const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
+const CLOSE_TIMEOUT_MS = 2_000;
+
+/** Who owns a connection. */
+export interface ConnectionOwner {
+  /** The server answered `job`; there is room for another one. */
+  answered(connection: NbdConnection, job: Job, reply: Reply): void;
+  /** The connection ended. `jobs` were not answered; `culprit` is the one whose timeout ended it. */
+  lost(connection: NbdConnection, loss: ConnectionLoss): void;
+}
+
+export interface ConnectionLoss {
+  readonly error: Error;
+  readonly jobs: readonly Job[];
+  readonly culprit?: Job | undefined;
+}
+
+interface InFlight {
+  readonly job: Job;
+  readonly reply: Reply;
+  readonly deadline: number;
+  abandoned: boolean;
+}
+
+/** One connection in transmission. It sends, receives and keeps the time; what becomes of lost jobs its owner decides. */
+export class NbdConnection implements Receiver {
+  readonly negotiated: Negotiated;
+  readonly #channel: Channel;
+  readonly #decoder: ReplyDecoder;
+  readonly #owner: ConnectionOwner;
+  readonly #timeoutMs: number;
+  /** Ascending by deadline: all have the same timeout. */
+  readonly #inFlight = new Map<bigint, InFlight>();
+  #bytes = 0;
+  #cookie = 0n;
+  #outgoing: { readonly cookie: bigint; readonly job: Job }[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #culprit: Job | undefined;
+  #ended = false;
+
+  private constructor(
+    parts: { readonly channel: Channel; readonly negotiated: Negotiated; readonly timeoutMs: number },
+    owner: ConnectionOwner,
+  ) {
+    this.negotiated = parts.negotiated;
+    this.#channel = parts.channel;
+    this.#timeoutMs = parts.timeoutMs;
+    this.#owner = owner;
+    this.#decoder = new ReplyDecoder({
+      find: (cookie) => this.#inFlight.get(cookie)?.reply,
+      structured: parts.negotiated.structured,
+    });
+  }
+
+  /** Connects and negotiates; throws what {@link converse} and {@link negotiate} throw. */
+  static async open(options: NbdConnectOptions, owner: ConnectionOwner): Promise<NbdConnection> {
+    const { channel, result, leftover } = await converse(options, negotiate(negotiationOptions(options)));
+    const timeoutMs = options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS;
+    const connection = new NbdConnection({ channel, negotiated: result, timeoutMs }, owner);
+    channel.receiver = connection;
+    channel.onClosed = (error) => connection.#lost(error);
+    if (leftover.length > 0) connection.#guard(() => connection.push(leftover));
+    return connection;
+  }
+
+  get bytesInFlight(): number {
+    return this.#bytes;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Whether a request of `length` bytes may be sent now. One that is longer than the bound goes alone. */
+  hasRoom(length: number): boolean {
+    if (this.#ended || this.#inFlight.size >= MAX_REQUESTS_IN_FLIGHT) return false;
+    return this.#inFlight.size === 0 || this.#bytes + length <= MAX_BYTES_IN_FLIGHT;
+  }
+
+  /** Jobs of one turn of the event loop leave in one write. */
+  send(job: Job): void {
+    const cookie = ++this.#cookie;
+    const { command, flags = 0, offset, length, target } = job.specification;
+    const reply = new Reply({ cookie, command, flags, offset, length }, job, target);
+    this.#inFlight.set(cookie, { job, reply, deadline: performance.now() + this.#timeoutMs, abandoned: false });
+    this.#bytes += weightOf(job);
+    this.#outgoing.push({ cookie, job });
+    if (this.#outgoing.length === 1) queueMicrotask(() => this.#flush());
+    if (this.#timer === undefined) this.#startTimer(this.#timeoutMs);
+  }
+
+  /**
+   * Nobody waits for `job` any more, and its buffers are not touched after this returns. If they are in use right now
+   * the connection ends; else the answer is read and thrown away. False if the job is not on this connection.
+   */
+  abandon(job: Job): boolean {
+    const entry = [...this.#inFlight.values()].find((candidate) => candidate.job === job);
+    if (entry === undefined) return false;
+    entry.abandoned = true;
+    if (job.specification.command === NBD_CMD_WRITE || this.#decoder.isReceiving(entry.reply)) {
+      this.#channel.destroy(new VBackupError('VB_NBD_DISCONNECTED', `dropped the connection to abort "${job.what}"`));
+    } else {
+      entry.reply.abandon();
+    }
+    return true;
+  }
+
+  /** Says goodbye if nothing is in flight, and closes. Jobs in flight are lost. */
+  async close(): Promise<void> {
+    if (this.#ended) return;
+    if (this.#inFlight.size > 0) return this.destroy(new VBackupError('VB_NBD_CLOSED', 'the NBD client was closed'));
+    this.#finish();
+    const goodbye = Buffer.alloc(REQUEST_LENGTH);
+    encodeRequest({ cookie: ++this.#cookie, command: NBD_CMD_DISC, flags: 0, offset: 0, length: 0 }, goodbye, 0);
+    this.#channel.write([goodbye]);
+    await this.#channel.end(CLOSE_TIMEOUT_MS);
+  }
+
+  destroy(error: Error): void {
+    this.#channel.destroy(error);
+  }
+
+  place(): Buffer | undefined {
+    return this.#decoder.place();
+  }
+
+  placed(length: number): void {
+    for (const reply of this.#decoder.placed(length)) this.#answered(reply);
+  }
+
+  push(chunk: Buffer): void {
+    for (const reply of this.#decoder.push(chunk)) this.#answered(reply);
+  }
+
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#channel.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #flush(): void {
+    const outgoing = this.#outgoing;
+    this.#outgoing = [];
+    if (this.#ended) return;
+    const headers = Buffer.allocUnsafe(outgoing.length * REQUEST_LENGTH);
+    const buffers: Buffer[] = [];
+    let written = 0;
+    let at = 0;
+    for (const { cookie, job } of outgoing) {
+      const { command, flags = 0, offset, length, payload } = job.specification;
+      at = encodeRequest({ cookie, command, flags, offset, length }, headers, at);
+      if (payload === undefined) continue;
+      buffers.push(headers.subarray(written, at), payload);
+      written = at;
+    }
+    if (written < at) buffers.push(headers.subarray(written, at));
+    this.#channel.write(buffers);
+  }
+
+  #answered(reply: Reply): void {
+    const entry = this.#inFlight.get(reply.request.cookie);
+    if (entry === undefined) return;
+    this.#inFlight.delete(reply.request.cookie);
+    this.#bytes -= weightOf(entry.job);
+    if (!entry.abandoned) this.#owner.answered(this, entry.job, reply);
+  }
+
+  /** One timer for all requests: the oldest is the first to expire. */
+  #startTimer(delayMs: number): void {
+    this.#timer = setTimeout(() => this.#checkTime(), delayMs);
+    this.#timer.unref();
+  }
+
+  #checkTime(): void {
+    this.#timer = undefined;
+    const oldest = this.#inFlight.values().next().value;
+    if (oldest === undefined) return;
+    const left = oldest.deadline - performance.now();
+    if (left > 0) return this.#startTimer(Math.ceil(left));
+    this.#culprit = oldest.abandoned ? undefined : oldest.job;
+    const message = `the NBD server did not ${oldest.job.what} in ${this.#timeoutMs} ms`;
+    this.#channel.destroy(new RequestError('VB_NBD_REQUEST_TIMEOUT', message));
+  }
+
+  #finish(): void {
+    this.#ended = true;
+    clearTimeout(this.#timer);
+  }
+
+  #lost(error: Error): void {
+    if (this.#ended) return;
+    this.#finish();
+    const jobs: Job[] = [];
+    for (const { job, reply, abandoned } of this.#inFlight.values()) {
+      if (abandoned) continue;
+      if (this.#decoder.isReceiving(reply)) job.interruptions++;
+      reply.abandon();
+      jobs.push(job);
+    }
+    this.#inFlight.clear();
+    this.#bytes = 0;
+    this.#owner.lost(this, { error, jobs, culprit: this.#culprit });
+  }
+}
+
+/** Bytes that a job moves; a status request moves next to none, however long its range is. */
+function weightOf(job: Job): number {
+  const { target, payload } = job.specification;
+  return (target ?? payload)?.length ?? 0;
+}
+
+/** What the handshake needs to know of the options of a connection. */
+export function negotiationOptions(options: NbdConnectOptions): NegotiationOptions {
+  return {
+    exportName: options.exportName,
+    label: options.secretExportName === true ? 'the export' : `export "${options.exportName}"`,
+    tls: options.tls !== undefined,
+    metaContexts: options.metaContexts ?? ['base:allocation'],
+  };
+}

@@ -1,0 +1,245 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { abortError, ProtocolError, RequestError, VBackupError } from '../errors/index.js';
+import type { NbdConnectOptions } from './connect-options.js';
+import { type ConnectionLoss, type ConnectionOwner, NbdConnection } from './connection.js';
+import { isRepeatable, Job, type JobSpecification } from './job.js';
+import type { Negotiated } from './negotiation.js';
+import type { Reply } from './reply.js';
+import { NBD_CMD_FLUSH } from './words.js';
+
+/** How often in a row a lost connection is made again, where the caller says nothing. */
+export const DEFAULT_RECONNECTS = 5;
+const FIRST_BACKOFF_MS = 250;
+const BACKOFF_FACTOR = 3;
+const MAX_BACKOFF_MS = 10_000;
+/** A read that is cut in its own data this often is an error of the disk: xapi has no other way to say so. */
+const MAX_INTERRUPTIONS = 2;
+
+/** Failures of a reconnect that may pass by themselves. */
+const PASSING: ReadonlySet<string> = new Set([
+  'VB_NBD_CONNECT',
+  'VB_NBD_DISCONNECTED',
+  'VB_NBD_HANDSHAKE_TIMEOUT',
+  'VB_NBD_EXPORT_REFUSED',
+  'VB_NBD_TLS',
+]);
+
+/** A place for one connection, that is made again when it is lost. */
+interface Lane {
+  connection: NbdConnection | undefined;
+  /** Reconnects since the last answer. */
+  attempts: number;
+}
+
+/**
+ * Spreads jobs over connections and decides what becomes of them when one is lost.
+ *
+ * Reads and status requests are sent again. Writes are not, although the same bytes at the same place do no harm: a
+ * server that died may have forgotten writes that it had confirmed and not flushed, and a later flush would say that
+ * they are safe. So a lost connection fails the writes on it, and every later one, if any write was not flushed.
+ */
+export class Dispatcher implements ConnectionOwner {
+  readonly #options: NbdConnectOptions;
+  readonly #reconnects: number;
+  readonly #closing = new AbortController();
+  #lanes: Lane[] = [];
+  /** Waiting for room, in order. */
+  #queue = new Set<Job>();
+  #negotiated: Negotiated | undefined;
+  #failure: Error | undefined;
+  /** Writes that were confirmed, and how many of them a flush has made durable. */
+  #written = 0;
+  #flushed = 0;
+  #writesLost: Error | undefined;
+
+  constructor(options: NbdConnectOptions) {
+    this.#options = options;
+    this.#reconnects = options.reconnects ?? DEFAULT_RECONNECTS;
+  }
+
+  get connections(): number {
+    return this.#lanes.length;
+  }
+
+  /** Opens one more connection. The first one fixes what every other must agree with. */
+  async open(): Promise<Negotiated> {
+    const lane: Lane = { connection: undefined, attempts: 0 };
+    const connection = await NbdConnection.open(this.#options, this);
+    this.#adopt(lane, connection);
+    this.#lanes.push(lane);
+    return connection.negotiated;
+  }
+
+  /** Resolves with the reply when the server has done what was asked; rejects with what it said against it. */
+  run(specification: JobSpecification, signal?: AbortSignal): Promise<Reply> {
+    if (signal?.aborted === true) return Promise.reject(abortError(signal));
+    const refused = this.#failure ?? (isRepeatable(specification.command) ? undefined : this.#writesLost);
+    if (refused !== undefined) return Promise.reject(refused);
+    return new Promise((resolve, reject) => {
+      const written = this.#written;
+      const release = () => signal?.removeEventListener('abort', abort);
+      const job = new Job(specification, {
+        resolve: (reply) => {
+          release();
+          this.#keepAccount(specification.command, written);
+          resolve(reply);
+        },
+        reject: (error) => {
+          release();
+          reject(error);
+        },
+      });
+      const abort = () => this.#abort(job, signal);
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#queue.add(job);
+      this.#pump();
+    });
+  }
+
+  async close(): Promise<void> {
+    const closed = new VBackupError('VB_NBD_CLOSED', 'the NBD client was closed');
+    this.#failure ??= closed;
+    this.#closing.abort(closed);
+    this.#rejectQueue(this.#failure);
+    await Promise.all(this.#lanes.map(async ({ connection }) => connection?.close()));
+    this.#lanes = [];
+  }
+
+  answered(connection: NbdConnection, job: Job, reply: Reply): void {
+    const lane = this.#lanes.find((candidate) => candidate.connection === connection);
+    if (lane !== undefined) lane.attempts = 0;
+    const { error } = reply;
+    if (error !== undefined) job.reject(error);
+    else job.resolve(reply);
+    this.#pump();
+  }
+
+  lost(connection: NbdConnection, loss: ConnectionLoss): void {
+    if (this.#written > this.#flushed || loss.jobs.some((job) => !job.repeatable)) this.#writesLost ??= loss.error;
+    const lane = this.#lanes.find((candidate) => candidate.connection === connection);
+    if (lane !== undefined) lane.connection = undefined;
+    const again: Job[] = [];
+    for (const job of loss.jobs) {
+      const error = this.#failure ?? this.#verdict(job, loss);
+      if (error === undefined) again.push(job);
+      else job.reject(error);
+    }
+    this.#queue = new Set([...again, ...this.#queue]);
+    if (this.#failure !== undefined) return;
+    if (loss.error instanceof ProtocolError || !(loss.error instanceof VBackupError)) return this.#fail(loss.error);
+    if (lane === undefined) return;
+    this.#reconnect(lane, loss.error).catch((error: unknown) => this.#fail(asError(error)));
+  }
+
+  /** Why a job of a lost connection fails; undefined if it is sent again. */
+  #verdict(job: Job, { error, culprit }: ConnectionLoss): Error | undefined {
+    if (job === culprit || !job.repeatable || error instanceof ProtocolError) return error;
+    job.losses++;
+    if (job.interruptions >= MAX_INTERRUPTIONS) {
+      const message = `the NBD server ended the connection ${job.interruptions} times where it had to ${job.what}`;
+      return new RequestError('VB_NBD_REQUEST_FAILED', message, { cause: error });
+    }
+    return job.losses > this.#reconnects ? error : undefined;
+  }
+
+  async #reconnect(lane: Lane, loss: VBackupError): Promise<void> {
+    let cause: Error = loss;
+    while (lane.attempts < this.#reconnects) {
+      const backoff = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * BACKOFF_FACTOR ** lane.attempts);
+      lane.attempts++;
+      try {
+        await delay(backoff, undefined, { signal: this.#closing.signal });
+        const connection = await NbdConnection.open({ ...this.#options, signal: this.#closing.signal }, this);
+        this.#adopt(lane, connection);
+        return this.#pump();
+      } catch (error) {
+        if (this.#failure !== undefined) return;
+        if (!(error instanceof VBackupError) || !PASSING.has(error.code)) throw error;
+        cause = error;
+      }
+    }
+    this.#retire(lane, cause);
+  }
+
+  /** Takes a connection into use, if it is still one and shows the same export. */
+  #adopt(lane: Lane, connection: NbdConnection): void {
+    try {
+      if (this.#failure !== undefined) throw this.#failure;
+      if (connection.ended) throw new VBackupError('VB_NBD_DISCONNECTED', 'the NBD server closed a new connection');
+      this.#agree(connection.negotiated);
+    } catch (error) {
+      connection.destroy(asError(error));
+      throw error;
+    }
+    lane.connection = connection;
+  }
+
+  /** `before` is what was confirmed when a flush was asked for: it covers no more than that. */
+  #keepAccount(command: number, before: number): void {
+    if (command === NBD_CMD_FLUSH) this.#flushed = Math.max(this.#flushed, before);
+    else if (!isRepeatable(command)) this.#written++;
+  }
+
+  #retire(lane: Lane, cause: Error): void {
+    this.#lanes = this.#lanes.filter((candidate) => candidate !== lane);
+    if (this.#lanes.length > 0) return this.#pump();
+    const message = `lost the NBD server, and ${this.#reconnects} reconnects did not help: ${cause.message}`;
+    this.#fail(new VBackupError('VB_NBD_DISCONNECTED', message, { cause }));
+  }
+
+  /** @throws VBackupError VB_NBD_EXPORT_CHANGED */
+  #agree(negotiated: Negotiated): void {
+    this.#negotiated ??= negotiated;
+    const { size, flags, structured, contexts } = this.#negotiated;
+    const same =
+      negotiated.size === size &&
+      negotiated.flags === flags &&
+      negotiated.structured === structured &&
+      negotiated.contexts.size === contexts.size;
+    if (same) return;
+    const message = `the export is another one on a later connection: ${negotiated.size} bytes instead of ${size}`;
+    throw new VBackupError('VB_NBD_EXPORT_CHANGED', message);
+  }
+
+  #pump(): void {
+    for (const job of this.#queue) {
+      const connection = this.#connectionFor(job);
+      if (connection === undefined) return;
+      this.#queue.delete(job);
+      connection.send(job);
+    }
+  }
+
+  /** The connection with the fewest bytes in flight, if one has room. */
+  #connectionFor(job: Job): NbdConnection | undefined {
+    let best: NbdConnection | undefined;
+    const length = (job.specification.target ?? job.specification.payload)?.length ?? 0;
+    for (const { connection } of this.#lanes) {
+      if (connection === undefined || !connection.hasRoom(length)) continue;
+      if (best === undefined || connection.bytesInFlight < best.bytesInFlight) best = connection;
+    }
+    return best;
+  }
+
+  #abort(job: Job, signal: AbortSignal | undefined): void {
+    const error = signal === undefined ? new VBackupError('VB_ABORTED', 'aborted') : abortError(signal);
+    if (!this.#queue.delete(job)) {
+      for (const { connection } of this.#lanes) if (connection?.abandon(job) === true) break;
+    }
+    job.reject(error);
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#rejectQueue(this.#failure);
+    for (const { connection } of this.#lanes) connection?.destroy(this.#failure);
+  }
+
+  #rejectQueue(error: Error): void {
+    const jobs = [...this.#queue];
+    this.#queue.clear();
+    for (const job of jobs) job.reject(error);
+  }
+}
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));

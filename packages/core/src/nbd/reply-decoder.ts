@@ -1,0 +1,263 @@
+import { readUInt64BE } from '../bytes/index.js';
+import { ProtocolError } from '../errors/index.js';
+import { printable } from './option-reply.js';
+import { hasFlag } from './protocol-flags.js';
+import type { Reply } from './reply.js';
+import {
+  NBD_CMD_READ,
+  NBD_EIO,
+  NBD_MAX_STRING,
+  NBD_REPLY_FLAG_DONE,
+  NBD_REPLY_TYPE_BLOCK_STATUS,
+  NBD_REPLY_TYPE_ERROR,
+  NBD_REPLY_TYPE_ERROR_OFFSET,
+  NBD_REPLY_TYPE_NONE,
+  NBD_REPLY_TYPE_OFFSET_DATA,
+  NBD_REPLY_TYPE_OFFSET_HOLE,
+  NBD_SIMPLE_REPLY_MAGIC,
+  NBD_STRUCTURED_REPLY_MAGIC,
+} from './words.js';
+
+const SIMPLE_LENGTH = 16;
+const STRUCTURED_LENGTH = 20;
+/** The most extents that one chunk may have; nbdkit sends up to this many. */
+const MAX_STATUS_EXTENTS = 1024 * 1024;
+const MAX_STATUS_LENGTH = 4 + 8 * MAX_STATUS_EXTENTS;
+const MAX_ERROR_LENGTH = 6 + 8 + NBD_MAX_STRING;
+
+export interface ReplyDecoderOptions {
+  /** The request in flight that has this cookie. */
+  readonly find: (cookie: bigint) => Reply | undefined;
+  /** Structured replies were negotiated. */
+  readonly structured: boolean;
+}
+
+/** What the next bytes are. */
+type State =
+  | { readonly kind: 'header' }
+  /** The rest of a structured header, whose first 16 bytes are known. */
+  | { readonly kind: 'length'; readonly head: Buffer }
+  /** A chunk's own fields: the offset of data, or the whole of any other chunk. */
+  | { readonly kind: 'body'; readonly chunk: Chunk; readonly need: number }
+  | Payload;
+
+interface Chunk {
+  readonly reply: Reply;
+  readonly type: number;
+  readonly length: number;
+  readonly done: boolean;
+}
+
+interface Payload {
+  readonly kind: 'payload';
+  readonly reply: Reply;
+  readonly place: Buffer | undefined;
+  readonly done: boolean;
+  readonly length: number;
+  filled: number;
+}
+
+/**
+ * Decodes what a server sends in transmission, cut anywhere: simple replies and structured ones, in any order
+ * (doc/proto.md, "Simple reply message", "Structured reply chunk message"). Payload goes to the place that its request
+ * names: either the caller reads it straight to `place()` and says so with `placed()`, or `push()` copies it there.
+ */
+export class ReplyDecoder {
+  readonly #options: ReplyDecoderOptions;
+  /** A header or body that comes in parts, and how much of it is there. */
+  #partial: Buffer | undefined;
+  #partialLength = 0;
+  #state: State = { kind: 'header' };
+  #offset = 0;
+
+  constructor(options: ReplyDecoderOptions) {
+    this.#options = options;
+  }
+
+  /** Where the next bytes belong, if they are payload that somebody wants. */
+  place(): Buffer | undefined {
+    return this.#state.kind === 'payload' ? this.#state.place?.subarray(this.#state.filled) : undefined;
+  }
+
+  /** Whether the bytes that come next belong to `reply`. */
+  isReceiving(reply: Reply): boolean {
+    return this.#state.kind === 'payload' && this.#state.reply === reply;
+  }
+
+  /** The first `length` bytes of `place()` are there. Yields the reply if it is complete. */
+  *placed(length: number): Generator<Reply> {
+    const state = this.#state;
+    if (state.kind !== 'payload') throw new Error('no payload was awaited');
+    this.#offset += length;
+    yield* this.#advance(state, length);
+  }
+
+  /**
+   * Takes bytes that lie elsewhere; the chunk may be used again afterwards. Yields every reply that is complete.
+   * @throws ProtocolError VB_NBD_REPLY_MAGIC, VB_NBD_REPLY_COOKIE, VB_NBD_REPLY_CHUNK, VB_NBD_REPLY_STATUS,
+   *   VB_NBD_REPLY_INCOMPLETE
+   */
+  *push(chunk: Buffer): Generator<Reply> {
+    let at = 0;
+    while (at < chunk.length) {
+      const state = this.#state;
+      if (state.kind === 'payload') {
+        const length = Math.min(state.length - state.filled, chunk.length - at);
+        if (state.place !== undefined) chunk.copy(state.place, state.filled, at, at + length);
+        at += length;
+        this.#offset += length;
+        yield* this.#advance(state, length);
+        continue;
+      }
+      const need = needOf(state);
+      const piece = chunk.subarray(at, at + need - this.#partialLength);
+      at += piece.length;
+      this.#offset += piece.length;
+      const whole = this.#gather(piece, need);
+      if (whole !== undefined) yield* this.#decode(state, whole);
+    }
+  }
+
+  /** The `need` bytes that `piece` completes; nothing is copied where it holds all of them. */
+  #gather(piece: Buffer, need: number): Buffer | undefined {
+    if (piece.length === need) return piece;
+    this.#partial ??= Buffer.allocUnsafe(need);
+    this.#partialLength += piece.copy(this.#partial, this.#partialLength);
+    if (this.#partialLength < need) return undefined;
+    const whole = this.#partial;
+    this.#partial = undefined;
+    this.#partialLength = 0;
+    return whole;
+  }
+
+  *#decode(state: Exclude<State, Payload>, bytes: Buffer): Generator<Reply> {
+    if (state.kind === 'header') yield* this.#header(bytes);
+    else if (state.kind === 'length') yield* this.#chunkHeader(state.head, bytes.readUInt32BE(0));
+    else if (state.chunk.type === NBD_REPLY_TYPE_OFFSET_DATA) this.#startData(state.chunk, readUInt64BE(bytes, 0));
+    else yield* this.#chunk(state.chunk, bytes);
+  }
+
+  *#header(bytes: Buffer): Generator<Reply> {
+    const magic = bytes.readUInt32BE(0);
+    if (magic === NBD_STRUCTURED_REPLY_MAGIC && this.#options.structured) {
+      this.#state = { kind: 'length', head: Buffer.from(bytes) };
+      return;
+    }
+    if (magic !== NBD_SIMPLE_REPLY_MAGIC) throw this.#broken('VB_NBD_REPLY_MAGIC', 'no reply of NBD starts here');
+    const reply = this.#find(bytes);
+    const errno = bytes.readUInt32BE(4);
+    if (reply.request.command === NBD_CMD_READ) {
+      if (this.#options.structured) throw this.#broken('VB_NBD_REPLY_MAGIC', `simple reply to "${reply.what}"`);
+      if (errno === 0 && reply.request.length > 0) {
+        this.#receive(reply, reply.allData(), { length: reply.request.length, done: true });
+        return;
+      }
+    }
+    if (errno !== 0) reply.fail({ errno, message: '' });
+    yield* this.#end(reply, true);
+  }
+
+  /**
+   *     32 bits  NBD_STRUCTURED_REPLY_MAGIC
+   *     16 bits  flags
+   *     16 bits  type
+   *     64 bits  cookie
+   *     32 bits  length of what follows
+   */
+  *#chunkHeader(head: Buffer, length: number): Generator<Reply> {
+    const chunk: Chunk = {
+      reply: this.#find(head),
+      type: head.readUInt16BE(6),
+      length,
+      done: hasFlag(head.readUInt16BE(4), NBD_REPLY_FLAG_DONE),
+    };
+    const need = this.#bodyLength(chunk);
+    if (need === 0) yield* this.#chunk(chunk, Buffer.alloc(0));
+    else this.#state = { kind: 'body', chunk, need };
+  }
+
+  /** How much of a chunk is collected before it is looked at; refuses lengths that its type cannot have. */
+  #bodyLength({ type, length, reply, done }: Chunk): number {
+    if (type === NBD_REPLY_TYPE_NONE && length === 0 && done) return 0;
+    if (type === NBD_REPLY_TYPE_OFFSET_DATA && length > 8) return 8;
+    if (type === NBD_REPLY_TYPE_OFFSET_HOLE && length === 12) return 12;
+    if (type === NBD_REPLY_TYPE_BLOCK_STATUS && length >= 12 && length % 8 === 4 && length <= MAX_STATUS_LENGTH) {
+      return length;
+    }
+    if (type >= 0x8000 && length >= 6 && length <= MAX_ERROR_LENGTH) return length;
+    throw this.#broken('VB_NBD_REPLY_CHUNK', `chunk of type ${type} with ${length} bytes in answer to "${reply.what}"`);
+  }
+
+  #startData({ reply, length, done }: Chunk, offset: number): void {
+    this.#receive(reply, reply.data({ offset, length: length - 8 }), { length: length - 8, done });
+  }
+
+  *#chunk({ reply, type, done }: Chunk, body: Buffer): Generator<Reply> {
+    if (type === NBD_REPLY_TYPE_OFFSET_HOLE) {
+      reply.hole({ offset: readUInt64BE(body, 0), length: body.readUInt32BE(8) });
+    } else if (type === NBD_REPLY_TYPE_BLOCK_STATUS) {
+      reply.status(body.readUInt32BE(0), extentsOf(body));
+    } else if (type >= 0x8000) {
+      this.#fault(reply, type, body);
+    }
+    yield* this.#end(reply, done);
+  }
+
+  /**
+   *     32 bits  error
+   *     16 bits  length of the message
+   *     …        message
+   *     64 bits  offset, in NBD_REPLY_TYPE_ERROR_OFFSET
+   */
+  #fault(reply: Reply, type: number, body: Buffer): void {
+    const errno = body.readUInt32BE(0);
+    const end = 6 + body.readUInt16BE(4);
+    const tail = type === NBD_REPLY_TYPE_ERROR ? 0 : type === NBD_REPLY_TYPE_ERROR_OFFSET ? 8 : body.length - end;
+    if (tail < 0 || end + tail !== body.length) {
+      throw this.#broken('VB_NBD_REPLY_CHUNK', `error chunk with impossible lengths in answer to "${reply.what}"`);
+    }
+    const offset = type === NBD_REPLY_TYPE_ERROR_OFFSET ? readUInt64BE(body, end) : undefined;
+    reply.fail({ errno: errno === 0 ? NBD_EIO : errno, message: printable(body.subarray(6, end)), offset });
+  }
+
+  #receive(
+    reply: Reply,
+    place: Buffer | undefined,
+    options: { readonly length: number; readonly done: boolean },
+  ): void {
+    this.#state = { kind: 'payload', reply, place, ...options, filled: 0 };
+  }
+
+  *#advance(state: Payload, length: number): Generator<Reply> {
+    state.filled += length;
+    if (state.filled === state.length) yield* this.#end(state.reply, state.done);
+  }
+
+  *#end(reply: Reply, done: boolean): Generator<Reply> {
+    this.#state = { kind: 'header' };
+    if (!done) return;
+    reply.finish();
+    yield reply;
+  }
+
+  #find(header: Buffer): Reply {
+    const reply = this.#options.find(header.readBigUInt64BE(8));
+    if (reply === undefined) throw this.#broken('VB_NBD_REPLY_COOKIE', 'answer to a request that is not in flight');
+    return reply;
+  }
+
+  #broken(code: 'VB_NBD_REPLY_MAGIC' | 'VB_NBD_REPLY_COOKIE' | 'VB_NBD_REPLY_CHUNK', fault: string): ProtocolError {
+    return new ProtocolError(code, `NBD server broke the protocol: ${fault}`, this.#offset);
+  }
+}
+
+function needOf(state: Exclude<State, Payload>): number {
+  if (state.kind === 'header') return SIMPLE_LENGTH;
+  return state.kind === 'length' ? STRUCTURED_LENGTH - SIMPLE_LENGTH : state.need;
+}
+
+function* extentsOf(body: Buffer): Generator<{ readonly length: number; readonly flags: number }> {
+  for (let at = 4; at < body.length; at += 8) {
+    yield { length: body.readUInt32BE(at), flags: body.readUInt32BE(at + 4) };
+  }
+}

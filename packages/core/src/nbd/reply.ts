@@ -1,0 +1,122 @@
+import { ProtocolError, type VBackupError } from '../errors/index.js';
+import { type Extent, endOf } from '../extent/index.js';
+import { Coverage } from './coverage.js';
+import type { Request } from './request.js';
+import { type ServerFault, serverError } from './server-error.js';
+import { NBD_CMD_BLOCK_STATUS, NBD_CMD_READ } from './words.js';
+
+/** One extent of one meta context, with the flags of that context. */
+export interface StatusExtent extends Extent {
+  readonly flags: number;
+}
+
+/**
+ * Collects what the server answers to one request, and believes nothing: parts lie inside the request, none comes twice,
+ * and at the end none is missing.
+ */
+export class Reply {
+  readonly request: Request;
+  readonly #subject: { readonly what: string };
+  readonly #coverage = new Coverage();
+  readonly #statuses = new Map<number, readonly StatusExtent[]>();
+  #target: Buffer | undefined;
+  #fault: ServerFault | undefined;
+
+  /** `subject.what` names the request in messages; `target` is where a READ goes. */
+  constructor(request: Request, subject: { readonly what: string }, target?: Buffer) {
+    this.request = request;
+    this.#subject = subject;
+    this.#target = target;
+  }
+
+  get what(): string {
+    return this.#subject.what;
+  }
+
+  /** Nothing may be written to the target any more: what still comes is thrown away. */
+  abandon(): void {
+    this.#target = undefined;
+  }
+
+  /**
+   * Takes note of data that comes now.
+   * @returns its place, or undefined if nobody wants it
+   * @throws ProtocolError VB_NBD_REPLY_CHUNK
+   */
+  data(extent: Extent): Buffer | undefined {
+    this.#claim(extent);
+    const start = extent.offset - this.request.offset;
+    return this.#target?.subarray(start, start + extent.length);
+  }
+
+  /** The data of a simple reply: all of it at once. */
+  allData(): Buffer | undefined {
+    return this.data({ offset: this.request.offset, length: this.request.length });
+  }
+
+  /** @throws ProtocolError VB_NBD_REPLY_CHUNK */
+  hole(extent: Extent): void {
+    this.#claim(extent);
+    const start = extent.offset - this.request.offset;
+    this.#target?.fill(0, start, start + extent.length);
+  }
+
+  /**
+   * Takes the extents of one context: they start at the request's offset and may end before its end.
+   * @throws ProtocolError VB_NBD_REPLY_STATUS
+   */
+  status(context: number, answer: Iterable<{ readonly length: number; readonly flags: number }>): void {
+    if (this.request.command !== NBD_CMD_BLOCK_STATUS) throw this.#broken('VB_NBD_REPLY_STATUS', 'has a block status');
+    if (this.#statuses.has(context)) throw this.#broken('VB_NBD_REPLY_STATUS', 'has one context twice');
+    const extents: StatusExtent[] = [];
+    const end = endOf(this.request);
+    let offset = this.request.offset;
+    for (const { length, flags } of answer) {
+      if (length === 0) throw this.#broken('VB_NBD_REPLY_STATUS', 'has an extent without length');
+      if (offset >= end) throw this.#broken('VB_NBD_REPLY_STATUS', 'has extents behind its end');
+      extents.push({ offset, length: Math.min(length, end - offset), flags });
+      offset += length;
+    }
+    if (extents.length === 0) throw this.#broken('VB_NBD_REPLY_STATUS', 'has a context without extents');
+    this.#statuses.set(context, extents);
+  }
+
+  /** The first fault counts. */
+  fail(fault: ServerFault): void {
+    this.#fault ??= fault;
+  }
+
+  /** What the server said against the request, or undefined. */
+  get error(): VBackupError | undefined {
+    return this.#fault === undefined ? undefined : serverError(this.#fault, this.what);
+  }
+
+  /** Extents of one context, ascending from the request's offset on; undefined if the server left it out. */
+  statusOf(context: number): readonly StatusExtent[] | undefined {
+    return this.#statuses.get(context);
+  }
+
+  /** @throws ProtocolError VB_NBD_REPLY_INCOMPLETE if the server says that it is done and is not */
+  finish(): void {
+    if (this.#fault !== undefined || this.request.command !== NBD_CMD_READ || this.request.length === 0) return;
+    if (!this.#coverage.covers(this.request)) throw this.#broken('VB_NBD_REPLY_INCOMPLETE', 'leaves out some bytes');
+  }
+
+  #claim(extent: Extent): void {
+    if (this.request.command !== NBD_CMD_READ) throw this.#broken('VB_NBD_REPLY_CHUNK', 'has data');
+    if (extent.length <= 0) throw this.#broken('VB_NBD_REPLY_CHUNK', 'has a chunk without bytes');
+    if (extent.offset < this.request.offset || endOf(extent) > endOf(this.request)) {
+      throw this.#broken('VB_NBD_REPLY_CHUNK', `has ${extent.length} bytes at ${extent.offset}, which lie outside`);
+    }
+    if (!this.#coverage.add(extent)) {
+      throw this.#broken('VB_NBD_REPLY_CHUNK', `has ${extent.length} bytes at ${extent.offset} twice, or in crumbs`);
+    }
+  }
+
+  #broken(
+    code: 'VB_NBD_REPLY_CHUNK' | 'VB_NBD_REPLY_STATUS' | 'VB_NBD_REPLY_INCOMPLETE',
+    fault: string,
+  ): ProtocolError {
+    return new ProtocolError(code, `NBD server's answer to "${this.what}" ${fault}`, this.request.offset);
+  }
+}
