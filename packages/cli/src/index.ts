@@ -1,1 +1,5 @@
-export {};
+export { EXIT, exitCodeOf } from './exit-codes.js';
+export { main, runProcess } from './main.js';
+export type { OutputEvent } from './output/events.js';
+export type { Work } from './work.js';
+export type { TextStream, World } from './world.js';

@@ -1,0 +1,6 @@
+import type { HypervisorPlugin } from '@vbackup/core';
+
+/** The plugins that come with the command, loaded on first use. */
+export const BUILT_IN_PLUGINS: Readonly<Record<string, () => Promise<HypervisorPlugin>>> = {
+  libvirt: async () => (await import('@vbackup/libvirt-plugin')).libvirtPlugin,
+};

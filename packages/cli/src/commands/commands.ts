@@ -1,0 +1,13 @@
+import type { CommandName } from '../output/events.js';
+import type { RunCommand } from './command.js';
+
+/** Every command, loaded on first use. */
+export const COMMANDS: Readonly<Record<CommandName, () => Promise<RunCommand>>> = {
+  backup: async () => (await import('./backup.js')).backup,
+  list: async () => (await import('./list.js')).list,
+  info: async () => (await import('./info.js')).info,
+  verify: async () => (await import('./verify.js')).verify,
+  restore: async () => (await import('./restore.js')).restore,
+  doctor: async () => (await import('./doctor.js')).doctor,
+  completion: async () => (await import('./completion.js')).completion,
+};

@@ -1,0 +1,57 @@
+/** Every exit code of the command. They are a promise: only new ones may join. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  partial: 3,
+  notFound: 10,
+  locked: 11,
+  accessRefused: 12,
+  chainBroken: 13,
+  damageFound: 14,
+  defect: 70,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+/** One row per error code that says more than "failed"; every other code exits with 1. */
+const EXIT_BY_CODE: Readonly<Record<string, number>> = {
+  VB_CLI_USAGE: EXIT.usage,
+  VB_CLI_UNKNOWN_COMMAND: EXIT.usage,
+  VB_CLI_SECRET_AS_ARGUMENT: EXIT.usage,
+  VB_CLI_FOREIGN_OPTION: EXIT.usage,
+  VB_CLI_CONFIGURATION: EXIT.usage,
+  VB_INVALID_ARGUMENT: EXIT.usage,
+  VB_BACKUP_AMBIGUOUS: EXIT.usage,
+  VB_PLUGIN_NOT_FOUND: EXIT.usage,
+  VB_PLUGIN_OPTION: EXIT.usage,
+  VB_REPOSITORY_NOT_FOUND: EXIT.notFound,
+  VB_BACKUP_NOT_FOUND: EXIT.notFound,
+  VB_GUEST_NOT_FOUND: EXIT.notFound,
+  VB_REPOSITORY_LOCKED: EXIT.locked,
+  VB_ACCESS_DENIED: EXIT.accessRefused,
+  VB_XEN_AUTHENTICATION: EXIT.accessRefused,
+  VB_XEN_PERMISSION: EXIT.accessRefused,
+  VB_XEN_CERTIFICATE_UNTRUSTED: EXIT.accessRefused,
+  VB_XEN_FINGERPRINT_MISMATCH: EXIT.accessRefused,
+  VB_CHAIN_BROKEN: EXIT.chainBroken,
+  VB_INTERNAL: EXIT.defect,
+};
+
+/** The exit code of an error code. */
+export const exitCodeOf = (code: string): number =>
+  Object.hasOwn(EXIT_BY_CODE, code) ? (EXIT_BY_CODE[code] ?? EXIT.failed) : EXIT.failed;
+
+/** The exit code of a signal, as shells count: 128 and its number. */
+export const exitCodeOfSignal = (signal: 'SIGINT' | 'SIGTERM'): number =>
+  signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
+
+/**
+ * The exit code of several pieces of work that were done one by one: `partial` where some failed, the failures' own
+ * code where all failed alike.
+ */
+export function exitCodeOfAll(codes: readonly number[]): number {
+  const first = codes[0] ?? EXIT.done;
+  if (codes.every((code) => code === first)) return first;
+  return codes.includes(EXIT.done) ? EXIT.partial : EXIT.failed;
+}

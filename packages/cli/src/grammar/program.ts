@@ -1,0 +1,142 @@
+import type { HypervisorPlugin, OptionSpecification } from '@vbackup/core';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import type { CommandName } from '../output/events.js';
+
+/** Backups read over at most so many connections per disk; servers allow 16 at most. */
+export const MAX_CONNECTIONS = 16;
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+
+export type OnCommand = (command: CommandName, operands: readonly string[], parsed: Command) => void;
+
+const EXAMPLES = `
+Examples:
+  vbackup --hypervisor xen --xen-url https://host 8f2a51c4-…   back up a disk: full at first, then what changed
+  vbackup list                                                 what there is
+  vbackup restore 8f2a51c4-…@latest ./disk.raw                 the newest backup of that disk into a file
+
+Each command has its own --help; vbackup --hypervisor xen --help shows the options of that hypervisor.`;
+
+/** The grammar of the command line. The plugins' options join the commands that talk to a hypervisor. */
+export function buildProgram(plugins: readonly HypervisorPlugin[], onCommand: OnCommand): Command {
+  const program = new Command('vbackup')
+    .description('Incremental backup of running virtual machines, in files other people’s tools can read')
+    .usage('[command] [options]')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand('help [command]', 'show the help of a command')
+    .configureHelp({ showGlobalOptions: true })
+    .option('-V, --version', 'show the version')
+    .addHelpText('after', EXAMPLES);
+  for (const option of globalOptions()) program.addOption(option);
+  for (const command of commands(plugins)) {
+    const name = command.name();
+    command.helpOption('-h, --help', 'show this help').configureHelp({ showGlobalOptions: true });
+    command.action(() => onCommand(nameOf(name), command.args, command));
+    program.addCommand(command, { isDefault: name === 'backup' });
+  }
+  return program;
+}
+
+function globalOptions(): Option[] {
+  return [
+    new Option('-r, --repository <dir>', 'where backups are kept (VBACKUP_REPOSITORY)'),
+    new Option('--config <file>', 'the configuration (VBACKUP_CONFIG)'),
+    new Option('--json', 'one JSON object per line on standard output'),
+    new Option('-q, --quiet', 'only errors, and what was asked for').conflicts('verbose'),
+    new Option('-v, --verbose', 'more detail'),
+    new Option('--no-progress', 'no progress'),
+    new Option('--no-color', 'no colours (NO_COLOR)'),
+    new Option('--log-file <file>', 'append everything, with times, to a file'),
+  ];
+}
+
+const NAMES: readonly CommandName[] = ['backup', 'list', 'info', 'verify', 'restore', 'doctor', 'completion'];
+
+/** The names of all commands. */
+export const COMMAND_NAMES: readonly string[] = NAMES;
+
+function nameOf(name: string): CommandName {
+  const found = NAMES.find((candidate) => candidate === name);
+  if (found === undefined) throw new TypeError(`no command ${name}`);
+  return found;
+}
+
+const hypervisorOption = (): Option => new Option('--hypervisor <name>', 'xen, libvirt, or the name of a plugin');
+
+function commands(plugins: readonly HypervisorPlugin[]): Command[] {
+  return [
+    withPlugins(backup(), plugins),
+    new Command('list').description('show backups').argument('[disk]', 'only those of this guest or disk'),
+    new Command('info')
+      .description('show everything about one backup, or one SparseStream file')
+      .argument('<backup>', 'id, unique prefix, <disk>@latest, <disk>@<time>, or a file'),
+    new Command('verify')
+      .description('read backups and check them, with everything they stand on')
+      .argument('[backup...]', 'default: all of them'),
+    withPlugins(restore(), plugins),
+    withPlugins(
+      new Command('doctor')
+        .description('check the conditions of a backup, with a cure for each')
+        .addOption(hypervisorOption()),
+      plugins,
+    ),
+    new Command('completion')
+      .description('print a script that completes vbackup commands')
+      .addArgument(new Argument('[shell]', 'default: the shell of $SHELL').choices(SHELLS)),
+  ];
+}
+
+const backup = (): Command =>
+  new Command('backup')
+    .description('back up disks; the default command when --hypervisor is given')
+    .usage('--hypervisor <name> <disk...> [options]')
+    .argument('[disk...]', 'what to back up; what it may be is the hypervisor’s matter')
+    .addOption(hypervisorOption())
+    .addOption(
+      new Option('--level <level>', 'auto: an increment if one is possible, else a full (default: "auto")').choices([
+        'auto',
+        'full',
+        'inc',
+        'diff',
+        'copy',
+      ]),
+    )
+    .addOption(new Option('--compress <method>', 'default: "lz4"').choices(['lz4', 'none']))
+    .addOption(new Option('--connections <n>', 'connections per disk').argParser(parseConnections));
+
+const restore = (): Command =>
+  new Command('restore')
+    .description('write a disk of a backup to a file, a device, an NBD server or a hypervisor')
+    .argument('<backup>', 'id, unique prefix, <disk>@latest or <disk>@<time>')
+    .argument('<target>', 'a file, a folder (all disks), a block device, an nbd… URI, or xen:sr=<uuid>')
+    .option('--disk <name>', 'which disk of the backup, where it has several')
+    .option('--force', 'overwrite a file that exists');
+
+function parseConnections(text: string): number {
+  const count = /^\d{1,2}$/.test(text) ? Number(text) : 0;
+  if (count < 1 || count > MAX_CONNECTIONS)
+    throw new InvalidArgumentError(`It is a number from 1 to ${MAX_CONNECTIONS}.`);
+  return count;
+}
+
+function withPlugins(command: Command, plugins: readonly HypervisorPlugin[]): Command {
+  for (const plugin of plugins) {
+    for (const [name, specification] of Object.entries(plugin.options)) {
+      if (specification.secret === true) continue;
+      for (const option of pluginOptions(plugin.name, name, specification)) command.addOption(option);
+    }
+  }
+  return command;
+}
+
+function pluginOptions(plugin: string, name: string, specification: OptionSpecification): Option[] {
+  const flag = `--${plugin}-${name}`;
+  const group = `Options of ${plugin}:`;
+  if (specification.type === 'boolean') {
+    return [
+      new Option(flag, specification.description).helpGroup(group),
+      new Option(flag.replace('--', '--no-')).hideHelp(),
+    ];
+  }
+  const placeholder = specification.placeholder ?? specification.type.toUpperCase();
+  return [new Option(`${flag} <${placeholder}>`, specification.description).helpGroup(group)];
+}

@@ -1,0 +1,128 @@
+import 'reflect-metadata';
+import { container } from 'tsyringe';
+import { BUILT_IN_PLUGINS } from './built-in-plugins.js';
+import type { CommandContext } from './commands/command.js';
+import { COMMANDS } from './commands/commands.js';
+import type { Configuration } from './configuration/configuration.js';
+import { repositoryPath } from './configuration/paths.js';
+import { EXIT } from './exit-codes.js';
+import { failureOf } from './failure.js';
+import { readCommandLine } from './grammar/command-line.js';
+import type { Invocation } from './grammar/invocation.js';
+import { checkPluginFlags } from './grammar/plugin-flags.js';
+import { COMMAND_NAMES } from './grammar/program.js';
+import { type Scan, scan } from './grammar/scan.js';
+import { Interruption } from './interruption.js';
+import { Output } from './output/output.js';
+import { fallbackRenderers, renderersFor } from './output/renderers.js';
+import { Plugins } from './plugins.js';
+import { processWorld } from './process-world.js';
+import { version } from './version.js';
+import type { World } from './world.js';
+
+/**
+ * The program: reads the arguments, does the work, tells what came of it.
+ * @returns the exit code; it does not throw
+ */
+export async function main(args: readonly string[], world: World): Promise<number> {
+  const seen = scan(args);
+  const configuration = once(async () => {
+    const { loadConfiguration } = await import('./configuration/configuration.js');
+    return loadConfiguration(world, seen.config);
+  });
+  const plugins = new Plugins(container.createChildContainer(), world, configuration);
+  let invocation: Invocation | undefined;
+  let output: Output;
+  try {
+    const used = await Promise.all(pluginsIn(seen).map((name) => plugins.load(name)));
+    checkPluginFlags(seen, used, Object.keys(BUILT_IN_PLUGINS));
+    invocation = readCommandLine({ args: withCommand(args, seen), plugins: used, world, version: version() });
+    if (invocation === undefined) return EXIT.done;
+    output = new Output(world, invocation.command, renderersFor(world, invocation.options));
+  } catch (error) {
+    const failure = failureOf(error);
+    new Output(world, 'backup', fallbackRenderers(world, seen)).error(failure);
+    return failure.exitCode;
+  }
+  return await run({ world, invocation, output, plugins, configuration });
+}
+
+/** Plugins whose flags may stand among the arguments; for help, all that come with vbackup. */
+function pluginsIn({ hypervisor, words, help }: Scan): string[] {
+  const targets = words.includes('restore') ? words.map((word) => /^([a-z][a-z0-9-]*):(?!\/\/)/.exec(word)?.[1]) : [];
+  const builtIn = Object.keys(BUILT_IN_PLUGINS);
+  const named = [hypervisor, ...(help ? builtIn : []), ...targets.filter((name) => builtIn.includes(name ?? ''))];
+  return [...new Set(named.filter((name) => name !== undefined))];
+}
+
+/** `vbackup --hypervisor xen --help` asks for the help of `backup`. */
+function withCommand(args: readonly string[], { hypervisor, help, words }: Scan): readonly string[] {
+  const isBackup = hypervisor !== undefined && help && !words.some((word) => COMMAND_NAMES.includes(word));
+  return isBackup ? ['backup', ...args] : args;
+}
+
+interface Run {
+  readonly world: World;
+  readonly invocation: Invocation;
+  readonly output: Output;
+  readonly plugins: Plugins;
+  readonly configuration: () => Promise<Configuration>;
+}
+
+async function run({ world, invocation, output, plugins, configuration }: Run): Promise<number> {
+  const startedAt = world.now();
+  using interruption = new Interruption(world, (message) => output.warning('VB_CLI_INTERRUPTED', message));
+  const where = once(async () => {
+    const flag = invocation.options.text('repository');
+    return repositoryPath(world, flag, (await configuration()).repository);
+  });
+  const { signal } = interruption;
+  const context: CommandContext = {
+    world,
+    invocation,
+    output,
+    signal,
+    plugins,
+    configuration,
+    version: version(),
+    work: world.work,
+    repositoryPath: where,
+    repository: async ({ create }) => (await world.work()).openRepository(await where(), { create, signal }),
+  };
+  try {
+    output.start(context.version);
+    const command = await COMMANDS[invocation.command]();
+    const outcome = await command(context);
+    output.finish({ ...outcome, elapsedMs: world.now() - startedAt });
+    return outcome.exitCode;
+  } catch (error) {
+    const failure = failureOf(error);
+    const exitCode = interruption.exitCode ?? failure.exitCode;
+    output.error({ ...failure, exitCode });
+    return exitCode;
+  } finally {
+    output.close();
+  }
+}
+
+/** Runs this process: called by `bin/vbackup.mjs` alone. */
+export async function runProcess(): Promise<void> {
+  const world = processWorld();
+  let exitCode = await main(process.argv.slice(2), world);
+  try {
+    await world.stdout.drain();
+  } catch (error) {
+    world.stderr.write(`vbackup: cannot write standard output: ${failureOf(error).message} [VB_IO]\n`);
+    if (exitCode === EXIT.done) exitCode = EXIT.failed;
+  }
+  // Sockets that a peer keeps open must not keep the command from ending.
+  process.exit(exitCode);
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}

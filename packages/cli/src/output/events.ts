@@ -1,0 +1,139 @@
+import type { Damage, Diagnosis, Manifest } from '@vbackup/core';
+
+export type CommandName = 'backup' | 'list' | 'info' | 'verify' | 'restore' | 'doctor' | 'completion';
+
+/**
+ * Everything that the command tells anyone, in order; docs/json-output.md promises it field by field. Sizes are bytes,
+ * durations milliseconds, times UTC in ISO 8601. The last event of a command is its `summary` with scope `run`, or an
+ * `error`.
+ */
+export type OutputEvent = StartEvent | ProgressEvent | WarningEvent | SummaryEvent | ErrorEvent;
+
+export type StartEvent =
+  | { readonly type: 'start'; readonly scope: 'run'; readonly command: CommandName; readonly version: string }
+  | {
+      readonly type: 'start';
+      readonly scope: 'item';
+      readonly command: CommandName;
+      /** The backup's id. */
+      readonly id: string;
+      readonly guest: string;
+    }
+  | {
+      readonly type: 'start';
+      readonly scope: 'disk';
+      readonly command: CommandName;
+      readonly disk: string;
+      readonly size: number;
+      readonly level: string;
+      readonly reason: string | null;
+      readonly detail: string | null;
+      readonly planned: number;
+    };
+
+export interface ProgressEvent {
+  readonly type: 'progress';
+  readonly disk: string;
+  readonly done: number;
+  readonly planned: number;
+  /** Bytes per second over the last seconds. */
+  readonly rate: number;
+  /** Null while nobody can tell. */
+  readonly secondsLeft: number | null;
+  /** Present in the disk's last event. */
+  readonly finished?: DiskResult | undefined;
+}
+
+export interface DiskResult {
+  readonly read: number;
+  readonly data: number;
+  readonly stored: number;
+  readonly elapsedMs: number;
+}
+
+export interface WarningEvent {
+  readonly type: 'warning';
+  readonly code: string;
+  readonly message: string;
+  readonly disk: string | null;
+}
+
+export interface ErrorEvent {
+  readonly type: 'error';
+  readonly code: string;
+  readonly message: string;
+  readonly cure: string | null;
+  /** The selector, backup or disk whose work failed, where the command goes on with others. */
+  readonly subject: string | null;
+  readonly exitCode: number;
+  /** Only for people who asked for it with -v, and for the log. */
+  readonly causes: readonly string[];
+  readonly stack: string | null;
+}
+
+export type SummaryEvent = ItemSummary | RunSummary;
+
+interface Item {
+  readonly type: 'summary';
+  readonly scope: 'item';
+}
+
+export type ItemSummary = Item &
+  (
+    | { readonly command: 'backup'; readonly backup: Manifest; readonly elapsedMs: number }
+    | { readonly command: 'list'; readonly backup: Manifest }
+    | { readonly command: 'info'; readonly backup: Manifest; readonly chain: readonly string[] }
+    | { readonly command: 'info'; readonly stream: StreamFacts }
+    | { readonly command: 'verify'; readonly backup: Manifest; readonly damage: readonly Damage[] }
+    | {
+        readonly command: 'restore';
+        readonly id: string;
+        readonly disk: string;
+        readonly target: string;
+        readonly size: number;
+        readonly written: number;
+        readonly elapsedMs: number;
+      }
+    | ({ readonly command: 'doctor' } & Diagnosis)
+    | { readonly command: 'completion'; readonly script: string }
+  );
+
+export interface RunSummary {
+  readonly type: 'summary';
+  readonly scope: 'run';
+  readonly command: CommandName;
+  /** Pieces of work that succeeded, and that failed. */
+  readonly done: number;
+  readonly failed: number;
+  readonly exitCode: number;
+  readonly elapsedMs: number;
+  /** `verify` only: what belongs to no readable backup. */
+  readonly damage?: readonly Damage[] | undefined;
+}
+
+/** What one SparseStream file says about itself. */
+export interface StreamFacts {
+  readonly path: string;
+  readonly fileSize: number;
+  readonly version: number;
+  readonly disk: string;
+  readonly virtualSize: number;
+  readonly dataSize: number;
+  readonly date: string;
+  readonly checkpointName: string;
+  readonly parentCheckpoint: string | null;
+  readonly incremental: boolean;
+  readonly compressed: boolean;
+  readonly compressionMethod: string | null;
+  readonly frames: { readonly data: number; readonly zero: number };
+  readonly dataLength: number;
+  readonly zeroLength: number;
+  readonly storedLength: number;
+}
+
+/** One way of showing events. */
+export interface Renderer {
+  show(event: OutputEvent, time: Date): void;
+  /** Nothing follows: a live line is taken away, a file is closed. */
+  close(): void;
+}

@@ -1,0 +1,133 @@
+import type { Damage, Manifest } from '@vbackup/core';
+import type { ItemSummary, StreamFacts } from './events.js';
+import { formatBytes, formatLocalTime, formatSeconds, printable } from './format.js';
+import { pairLines, tableLines } from './table.js';
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+const nameOf = ({ guest }: Manifest): string => printable(guest.name === '' ? guest.id : guest.name);
+
+/** One result as lines for people. `list` is shown as one table instead: {@link listLines}. */
+export function resultLines(item: ItemSummary): string[] {
+  switch (item.command) {
+    case 'backup':
+      return [backupLine(item.backup, item.elapsedMs)];
+    case 'list':
+      return listLines([item.backup]);
+    case 'info':
+      return 'stream' in item ? streamLines(item.stream) : manifestLines(item.backup, item.chain);
+    case 'verify':
+      return [
+        `${item.backup.id}  ${item.damage.length === 0 ? 'good' : 'DAMAGED'}  ${nameOf(item.backup)}`,
+        ...item.damage.map((damage) => `  ${damageLine(damage)}`),
+      ];
+    case 'restore': {
+      const { id, disk, target, size, written, elapsedMs } = item;
+      const sizes = `${formatBytes(size)}, ${formatBytes(written)} written`;
+      return [`${printable(disk)} of ${id} restored to ${printable(target)}: ${sizes} in ${duration(elapsedMs)}`];
+    }
+    case 'doctor': {
+      const line = `${item.state.padEnd(7)}  ${printable(item.name)}: ${printable(item.detail)}`;
+      return item.cure === undefined ? [line] : [line, `         ${printable(item.cure)}`];
+    }
+    case 'completion':
+      return item.script.trimEnd().split('\n');
+  }
+}
+
+const duration = (elapsedMs: number): string => formatSeconds(elapsedMs / 1000);
+
+function backupLine(backup: Manifest, elapsedMs: number): string {
+  const size = formatBytes(sum(backup.disks.map((disk) => disk.size)));
+  const data = formatBytes(sum(backup.disks.map((disk) => disk.dataLength)));
+  const stored = formatBytes(sum(backup.disks.map((disk) => disk.storedLength)));
+  const kind = backup.reason === undefined ? backup.level : `${backup.level} (${backup.reason})`;
+  return `${backup.id}  ${kind} of ${nameOf(backup)}: ${size}, ${data} data, ${stored} stored in ${duration(elapsedMs)}`;
+}
+
+/** What is wrong, and where. */
+export function damageLine({ code, message, file, disk, extent }: Damage): string {
+  const where =
+    extent === undefined
+      ? ''
+      : `; bytes ${extent.offset} to ${extent.offset + extent.length - 1}${disk === undefined ? '' : ` of ${disk}`}`;
+  return printable(`${file}: ${message}${where} [${code}]`);
+}
+
+const LIST_COLUMNS = [
+  { title: 'ID', align: 'left' },
+  { title: 'TIME', align: 'left' },
+  { title: 'LEVEL', align: 'left' },
+  { title: 'REASON', align: 'left' },
+  { title: 'SIZE', align: 'right' },
+  { title: 'STORED', align: 'right' },
+  { title: 'NAME', align: 'left' },
+] as const;
+
+/** A line per backup, in the given order; the time is local. */
+export function listLines(backups: readonly Manifest[]): string[] {
+  return tableLines(
+    LIST_COLUMNS,
+    backups.map((backup) => [
+      backup.id,
+      formatLocalTime(new Date(backup.time)),
+      backup.level,
+      backup.reason ?? '',
+      formatBytes(sum(backup.disks.map((disk) => disk.size))),
+      formatBytes(sum(backup.disks.map((disk) => disk.storedLength))),
+      nameOf(backup),
+    ]),
+  );
+}
+
+function manifestLines(backup: Manifest, chain: readonly string[]): string[] {
+  const pairs: [string, string][] = [
+    ['id', backup.id],
+    ['time', `${formatLocalTime(new Date(backup.time))} (${backup.time})`],
+    ['level', backup.level],
+    ['reason', backup.reason ?? '-'],
+    ['hypervisor', backup.hypervisor],
+    ['guest', `${printable(backup.guest.name)} (${backup.guest.kind} ${printable(backup.guest.id)})`],
+    ['chain', chain.join(' > ')],
+    ['folder', printable(backup.chain)],
+    ['checkpoint', `${backup.checkpointName}${backup.checkpoint === null ? ', no increment can stand on it' : ''}`],
+    ['compression', backup.compression],
+    ['made by', `${backup.tool.name} ${backup.tool.version}`],
+  ];
+  for (const disk of backup.disks) pairs.push(...diskPairs(disk));
+  for (const file of backup.files) {
+    pairs.push(['file', `${printable(file.path)}  ${formatBytes(file.size)}  sha256:${file.sha256}`]);
+  }
+  return pairLines(pairs);
+}
+
+function diskPairs(disk: Manifest['disks'][number]): [string, string][] {
+  const reason = disk.reason === undefined ? '' : ` because ${disk.reason}`;
+  const detail = disk.detail === undefined ? '' : `: ${printable(disk.detail)}`;
+  const label = disk.label === '' ? '' : ` "${printable(disk.label)}"`;
+  const sizes = `${formatBytes(disk.readLength)} read, ${formatBytes(disk.dataLength)} data`;
+  return [
+    ['disk', `${disk.name}${label} (${printable(disk.id)})  ${formatBytes(disk.size)}`],
+    ['  level', `${disk.level}${reason}${detail}; changes found by ${disk.method}`],
+    ['  sizes', `${sizes}, ${formatBytes(disk.storedLength)} stored`],
+  ];
+}
+
+function streamLines(stream: StreamFacts): string[] {
+  const compression = stream.compressed ? (stream.compressionMethod ?? 'lz4') : 'none';
+  return pairLines([
+    ['file', `${printable(stream.path)}  ${formatBytes(stream.fileSize)}`],
+    ['format', `SparseStream ${stream.version}`],
+    ['disk', printable(stream.disk)],
+    ['size', formatBytes(stream.virtualSize)],
+    ['date', printable(stream.date)],
+    ['kind', stream.incremental ? 'increment' : 'full'],
+    ['checkpoint', printable(stream.checkpointName)],
+    ['parent', printable(stream.parentCheckpoint ?? '-')],
+    ['compression', printable(compression)],
+    [
+      'data',
+      `${stream.frames.data} frames, ${formatBytes(stream.dataLength)}, ${formatBytes(stream.storedLength)} stored`,
+    ],
+    ['zeros', `${stream.frames.zero} frames, ${formatBytes(stream.zeroLength)}`],
+  ]);
+}

@@ -1,0 +1,55 @@
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Hypervisor, HypervisorPlugin } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import type { DependencyContainer } from 'tsyringe';
+import { BUILT_IN_PLUGINS } from './built-in-plugins.js';
+import type { Configuration } from './configuration/configuration.js';
+import type { World } from './world.js';
+
+export interface ConnectRequest {
+  /** Flags by name, e.g. `xen-url`. */
+  readonly flags: Readonly<Record<string, string | boolean>>;
+  readonly signal: AbortSignal;
+  readonly onWarning: (warning: { code: string; message: string }) => void;
+}
+
+/** The way to the hypervisors: finds plugins by name and connects them with the values the user gave. */
+export class Plugins {
+  readonly #container: DependencyContainer;
+  readonly #world: World;
+  readonly #configuration: () => Promise<Configuration>;
+
+  constructor(container: DependencyContainer, world: World, configuration: () => Promise<Configuration>) {
+    this.#container = container;
+    this.#world = world;
+    this.#configuration = configuration;
+  }
+
+  /**
+   * A plugin comes with vbackup, or from a path in the configuration, or as a package beside the configuration or
+   * beside vbackup. Never from the working directory: it may be anyone's.
+   * @throws VBackupError VB_PLUGIN_NOT_FOUND, VB_PLUGIN_INVALID, VB_CLI_CONFIGURATION
+   */
+  async load(name: string): Promise<HypervisorPlugin> {
+    const { loadPlugin } = await import('@vbackup/core');
+    const { plugins: paths, folder } = await this.#configuration();
+    try {
+      return await loadPlugin(name, { builtIn: BUILT_IN_PLUGINS, paths, from: folder }, this.#container);
+    } catch (error) {
+      if (!(error instanceof VBackupError) || error.code !== 'VB_PLUGIN_NOT_FOUND') throw error;
+      const here = dirname(fileURLToPath(import.meta.url));
+      return await loadPlugin(name, { builtIn: BUILT_IN_PLUGINS, paths, from: here }, this.#container);
+    }
+  }
+
+  /** The caller disposes what it gets. */
+  async connect(name: string, { flags, signal, onWarning }: ConnectRequest): Promise<Hypervisor> {
+    const plugin = await this.load(name);
+    const { pluginValues } = await import('./configuration/plugin-values.js');
+    const { parseOptions } = await import('@vbackup/core');
+    const sources = { world: this.#world, configuration: await this.#configuration(), flags, signal };
+    const values = parseOptions(plugin, await pluginValues(plugin, sources));
+    return await plugin.connect(values, { container: this.#container, signal, onWarning });
+  }
+}

@@ -1,0 +1,31 @@
+import type { Work } from './work.js';
+
+/** Where text goes. */
+export interface TextStream {
+  write(text: string): void;
+  readonly isTTY: boolean;
+  /** Width of the terminal in characters. */
+  readonly columns: number;
+  /** Resolves when everything written has left the process; rejects if it could not (a closed pipe is no error). */
+  drain(): Promise<void>;
+}
+
+export type StopSignal = 'SIGINT' | 'SIGTERM';
+
+/** Everything of the process that the program touches; tests bring their own. */
+export interface World {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly home: string;
+  /** The effective user is root. */
+  readonly root: boolean;
+  readonly stdout: TextStream;
+  readonly stderr: TextStream;
+  /** Milliseconds since 1970, UTC. */
+  now(): number;
+  onStop(listener: (signal: StopSignal) => void): Disposable;
+  /** Leaves at once, without cleaning up: only for the second signal. */
+  exit(code: number): void;
+  /** The work itself, loaded on first use: `--version` and `--help` must not wait for it. */
+  readonly work: () => Promise<Work>;
+}
