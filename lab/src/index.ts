@@ -1,2 +1,3 @@
 export * from './pki/index.js';
+export * from './xapi/index.js';
 export * from './xapi-nbd/index.js';

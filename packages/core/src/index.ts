@@ -1,4 +1,5 @@
 export * from './backup/index.js';
+export * from './bytes/index.js';
 export * from './errors/index.js';
 export * from './extent/index.js';
 export * from './hypervisor/index.js';
