@@ -1,7 +1,7 @@
 /** What a server's session speaks through: bytes in order, both ways. Sessions know nothing else of the network. */
 export interface Channel {
   /**
-   * Exactly `length` bytes, or undefined when the peer ended before the first of them. A view: valid until the next read.
+   * Exactly `length` bytes, or undefined when the peer ended before the first of them. They belong to the caller.
    * @throws ProtocolError VB_NBD_SERVER_PEER_GONE when the peer ended within them, or the connection broke
    */
   read(length: number): Promise<Buffer | undefined>;
@@ -10,4 +10,6 @@ export interface Channel {
    * @throws VBackupError VB_NBD_SERVER_PEER_GONE
    */
   write(parts: readonly Buffer[]): Promise<void>;
+  /** From now on reads find the peer ended, the one that waits included. */
+  stopReading(): void;
 }

@@ -66,6 +66,10 @@ export class SocketChannel implements Channel {
     }
   }
 
+  stopReading(): void {
+    this.#onEnd();
+  }
+
   /** Lets go of the socket, paused, so that TLS can take it over. */
   release(): void {
     this.#socket.pause();

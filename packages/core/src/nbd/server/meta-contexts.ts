@@ -1,0 +1,15 @@
+/**
+ * Which of an export's meta contexts a client's queries name, in the export's order. A whole name selects itself; a
+ * namespace with its colon (`base:`), and no query at all, select only when listing.
+ * doc/proto.md, "Metadata querying".
+ */
+export function selectContexts(
+  available: readonly string[],
+  queries: readonly string[],
+  options: { readonly listing: boolean },
+): string[] {
+  if (queries.length === 0) return options.listing ? [...available] : [];
+  return available.filter((name) =>
+    queries.some((query) => query === name || (options.listing && query === `${name.split(':', 1).join('')}:`)),
+  );
+}
