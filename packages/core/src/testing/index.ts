@@ -1,1 +1,2 @@
+export * from './memory-export.js';
 export * from './tools.js';
