@@ -114,15 +114,13 @@ function fault(
   const key = [...table, ...(issue?.path ?? []).map(String), ...unknown.slice(0, 1)];
   const line = lineOf(source, key);
   const where = line === undefined ? path : `${path}:${line}`;
-  const what = unknown.length > 0 ? 'is not known' : (issue?.message ?? 'is not valid').replace(/^I/, 'i');
-  return new VBackupError(
-    'VB_CLI_CONFIGURATION',
-    `${where}: ${key.join('.')} ${unknown.length > 0 ? '' : ': '}${what}`,
-    {
-      cure: 'docs/configuration.md lists what may stand there',
-    },
-  );
+  const what = unknown.length > 0 ? ' is not known' : `: ${lowerFirst(issue?.message ?? 'not valid')}`;
+  return new VBackupError('VB_CLI_CONFIGURATION', `${where}: ${key.join('.')}${what}`, {
+    cure: 'docs/configuration.md lists what may stand there',
+  });
 }
+
+const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
 
 /** The line, from 1, where a key or a table begins; undefined where it is written in a way that this does not see. */
 function lineOf(source: string, key: readonly string[]): number | undefined {

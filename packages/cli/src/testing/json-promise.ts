@@ -1,0 +1,159 @@
+import { z } from 'zod';
+
+// The promise of docs/json-output.md, written down a second time and strictly: a field that is not here, or is missing,
+// or of another type, fails the tests of every command.
+
+const command = z.enum(['backup', 'list', 'info', 'verify', 'restore', 'doctor', 'completion']);
+const time = z.iso.datetime();
+const bytes = z.int().nonnegative();
+const level = z.enum(['full', 'inc', 'diff', 'copy']);
+
+const disk = z.strictObject({
+  name: z.string(),
+  id: z.string(),
+  label: z.string(),
+  size: bytes,
+  level,
+  reason: z.string().optional(),
+  detail: z.string().optional(),
+  method: z.string(),
+  file: z.string(),
+  index: z.string(),
+  readLength: bytes,
+  dataLength: bytes,
+  storedLength: bytes,
+});
+
+const manifest = z.strictObject({
+  format: z.literal('vbackup-manifest'),
+  version: z.literal(1),
+  id: z.string().regex(/^[0-9a-f]{16}$/),
+  time,
+  level,
+  reason: z.string().optional(),
+  parent: z.string().nullable(),
+  chain: z.string(),
+  checkpointName: z.string(),
+  hypervisor: z.string(),
+  guest: z.strictObject({ id: z.string(), name: z.string(), kind: z.enum(['machine', 'disk']) }),
+  checkpoint: z.record(z.string(), z.unknown()).nullable(),
+  compression: z.enum(['lz4', 'none']),
+  disks: z.array(disk),
+  files: z.array(z.strictObject({ path: z.string(), size: bytes, sha256: z.string().regex(/^[0-9a-f]{64}$/) })),
+  tool: z.strictObject({ name: z.literal('vbackup'), version: z.string() }),
+});
+
+const damage = z.strictObject({
+  code: z.string().regex(/^VB_/),
+  message: z.string(),
+  file: z.string(),
+  offset: bytes.optional(),
+  disk: z.string().optional(),
+  extent: z.strictObject({ offset: bytes, length: bytes }).optional(),
+});
+
+const stream = z.strictObject({
+  path: z.string(),
+  fileSize: bytes,
+  version: z.int(),
+  disk: z.string(),
+  virtualSize: bytes,
+  dataSize: bytes,
+  date: z.string(),
+  checkpointName: z.string(),
+  parentCheckpoint: z.string().nullable(),
+  incremental: z.boolean(),
+  compressed: z.boolean(),
+  compressionMethod: z.string().nullable(),
+  frames: z.strictObject({ data: bytes, zero: bytes }),
+  dataLength: bytes,
+  zeroLength: bytes,
+  storedLength: bytes,
+});
+
+const start = { type: z.literal('start'), time, command };
+const item = { type: z.literal('summary'), time, scope: z.literal('item') };
+
+/** Every line that `--json` may write. */
+export const JSON_LINE = z.union([
+  z.strictObject({ ...start, scope: z.literal('run'), version: z.string() }),
+  z.strictObject({ ...start, scope: z.literal('item'), id: z.string(), guest: z.string() }),
+  z.strictObject({
+    ...start,
+    scope: z.literal('disk'),
+    disk: z.string(),
+    size: bytes,
+    level,
+    reason: z.string().nullable(),
+    detail: z.string().nullable(),
+    planned: bytes,
+  }),
+  z.strictObject({
+    type: z.literal('progress'),
+    time,
+    disk: z.string(),
+    done: bytes,
+    planned: bytes,
+    rate: bytes,
+    secondsLeft: bytes.nullable(),
+    finished: z.strictObject({ read: bytes, data: bytes, stored: bytes, elapsedMs: z.number() }).optional(),
+  }),
+  z.strictObject({
+    type: z.literal('warning'),
+    time,
+    code: z.string().regex(/^VB_/),
+    message: z.string(),
+    disk: z.string().nullable(),
+  }),
+  z.strictObject({
+    type: z.literal('error'),
+    time,
+    code: z.string().regex(/^VB_/),
+    message: z.string(),
+    cure: z.string().nullable(),
+    subject: z.string().nullable(),
+    exitCode: z.int(),
+    causes: z.array(z.string()),
+    stack: z.string().nullable(),
+  }),
+  z.strictObject({ ...item, command: z.literal('backup'), backup: manifest, elapsedMs: z.number() }),
+  z.strictObject({ ...item, command: z.literal('list'), backup: manifest }),
+  z.strictObject({ ...item, command: z.literal('info'), backup: manifest, chain: z.array(z.string()) }),
+  z.strictObject({ ...item, command: z.literal('info'), stream }),
+  z.strictObject({ ...item, command: z.literal('verify'), backup: manifest, damage: z.array(damage) }),
+  z.strictObject({
+    ...item,
+    command: z.literal('restore'),
+    id: z.string(),
+    disk: z.string(),
+    target: z.string(),
+    size: bytes,
+    written: bytes,
+    elapsedMs: z.number(),
+  }),
+  z.strictObject({
+    ...item,
+    command: z.literal('doctor'),
+    name: z.string(),
+    state: z.enum(['good', 'warning', 'bad']),
+    detail: z.string(),
+    cure: z.string().optional(),
+  }),
+  z.strictObject({ ...item, command: z.literal('completion'), script: z.string() }),
+  z.strictObject({
+    type: z.literal('summary'),
+    time,
+    scope: z.literal('run'),
+    command,
+    done: z.int(),
+    failed: z.int(),
+    exitCode: z.int(),
+    elapsedMs: z.number(),
+    damage: z.array(damage).optional(),
+  }),
+]);
+
+/** @throws if one line of the output breaks the promise */
+export function parseJsonLines(lines: readonly string[]): z.infer<typeof JSON_LINE>[] {
+  return lines.map((line) => JSON_LINE.parse(JSON.parse(line)));
+}

@@ -1,0 +1,34 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** A plugin that tells, as the guest's name, which values it got. */
+const SOURCE = `export const plugin = {
+  name: 'test',
+  description: 'of the tests',
+  options: {
+    url: { type: 'string', description: 'where', placeholder: 'URL', required: true },
+    ca: { type: 'file', description: 'certificates' },
+    fast: { type: 'boolean', description: 'hurry' },
+    retries: { type: 'number', description: 'how often' },
+    password: { type: 'string', description: 'secret', secret: true, required: true },
+  },
+  register() {},
+  async connect(values, { onWarning }) {
+    if (values.url === 'down') throw new Error('the plugin is broken');
+    onWarning({ code: 'VB_PLUGIN_WARNING', message: 'connected to ' + values.url });
+    return {
+      find: async (id) => ({ id, name: JSON.stringify(values), kind: 'disk' }),
+      target: async (rest) => async () => { throw new Error('target ' + rest); },
+      async *diagnose() { yield { name: 'cbt', state: 'bad', detail: 'is off', cure: 'switch it on' }; },
+      async [Symbol.asyncDispose]() {},
+    };
+  },
+};`;
+
+/** Writes the plugin and a configuration that names it into a folder. @returns the configuration's path */
+export async function writeTestPlugin(folder: string, configuration = ''): Promise<string> {
+  await writeFile(join(folder, 'plugin.mjs'), SOURCE);
+  const path = join(folder, 'config.toml');
+  await writeFile(path, `${configuration}\n[plugins]\ntest = "./plugin.mjs"\n`);
+  return path;
+}
