@@ -1,0 +1,69 @@
+import { VBackupError, type WithSignal } from '@vbackup/core';
+import { z } from 'zod';
+import type { LiveDisk } from './live-disk.js';
+import { type NbdInfo, NbdInfoSchema, NetworkSchema, PbdSchema, PifSchema, type SrRecord, tableOf } from './records.js';
+import type { XenSession } from './session.js';
+
+const NBD_PURPOSES: readonly string[] = ['nbd', 'insecure_nbd'];
+
+/** The ways to a disk over NBD: one per host, interface and address. May be empty. */
+export async function nbdRecords(
+  session: XenSession,
+  disk: string,
+  options: WithSignal = {},
+): Promise<readonly NbdInfo[]> {
+  return session.call(z.array(NbdInfoSchema), 'VDI.get_nbd_info', [disk], options);
+}
+
+/**
+ * Makes sure that a disk can be read over NBD, before anything is done to it.
+ * @throws VBackupError VB_XEN_NBD_UNAVAILABLE that names the missing condition
+ */
+export async function requireNbd(session: XenSession, disk: LiveDisk, options: WithSignal = {}): Promise<void> {
+  const records = await nbdRecords(session, disk.reference, options);
+  if (records.length > 0) return;
+  const { detail, cure } = await explainNoNbd(session, disk.sr, options);
+  throw new VBackupError('VB_XEN_NBD_UNAVAILABLE', `disk ${disk.record.uuid} cannot be read over NBD: ${detail}`, {
+    cure,
+  });
+}
+
+interface Explanation {
+  readonly detail: string;
+  readonly cure: string;
+}
+
+/** Which of the three conditions is missing: a network with the purpose, an address on it, storage that is attached. */
+async function explainNoNbd(session: XenSession, sr: SrRecord, options: WithSignal): Promise<Explanation> {
+  const networks = await session.call(tableOf(NetworkSchema), 'network.get_all_records', [], options);
+  const purposed = Object.entries(networks).filter(([, { purpose }]) => purpose.some((p) => NBD_PURPOSES.includes(p)));
+  if (purposed.length === 0) {
+    return {
+      detail: 'no network of the pool has the purpose nbd',
+      cure: 'allow NBD on one network: xe network-param-add param-name=purpose param-key=nbd uuid=<network>',
+    };
+  }
+  const pbds = Object.values(await session.call(tableOf(PbdSchema), 'PBD.get_all_records', [], options));
+  const srReference = await session.call(z.string(), 'SR.get_by_uuid', [sr.uuid], options);
+  const hosts = pbds.filter((pbd) => pbd.SR === srReference && pbd.currently_attached).map(({ host }) => host);
+  if (hosts.length === 0) {
+    return {
+      detail: `storage repository ${sr.name_label} is not attached to any host (PBD)`,
+      cure: `plug its PBDs: xe pbd-plug uuid=<pbd of ${sr.uuid}>`,
+    };
+  }
+  const names = purposed.map(([, { name_label }]) => name_label).join(', ');
+  const pifs = Object.values(await session.call(tableOf(PifSchema), 'PIF.get_all_records', [], options));
+  const references = purposed.map(([reference]) => reference);
+  const usable = pifs.filter((pif) => references.includes(pif.network) && hosts.includes(pif.host));
+  if (!usable.some((pif) => pif.currently_attached)) {
+    return {
+      detail: `no host that sees the storage has an attached interface (PIF) on the network ${names}`,
+      cure: 'plug the interface (xe pif-plug), or allow NBD on a network that the hosts are on',
+    };
+  }
+  return {
+    detail: `no interface (PIF) on the network ${names} has an IP address`,
+    cure: 'give the hosts an address on that network: xe pif-reconfigure-ip',
+  };
+}

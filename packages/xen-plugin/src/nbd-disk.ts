@@ -1,0 +1,74 @@
+import {
+  abortError,
+  type BlockReader,
+  type NbdConnectOptions,
+  type OpenDiskOptions,
+  VBackupError,
+  type WithSignal,
+} from '@vbackup/core';
+import type { XenContext } from './context.js';
+import { messageOf } from './errors.js';
+import { nbdRecords } from './nbd-access.js';
+import type { NbdInfo } from './records.js';
+
+/** xapi's server ends the session on a request that is not aligned so, and says so nowhere. */
+export const NBD_ALIGNMENT = 512;
+/** The server plugs the disk into its own domain before it answers: seconds, or longer on iSCSI. */
+const HANDSHAKE_TIMEOUT_MS = 120_000;
+/** The server takes 16 connections per host, and others want some too. */
+const MAXIMUM_CONNECTIONS = 8;
+
+/**
+ * Opens a snapshot by the first of its records that works: a host of the pool may be unreachable, or its IPv6 address
+ * lead nowhere.
+ * @throws VBackupError VB_XEN_NBD_UNREACHABLE, VB_XEN_NBD_INSECURE
+ */
+export async function connectNbd(
+  context: XenContext,
+  snapshot: { readonly reference: string; readonly uuid: string },
+  options: OpenDiskOptions,
+): Promise<BlockReader> {
+  const records = await nbdRecords(context.session, snapshot.reference, { signal: options.signal });
+  for (const { exportname } of records) context.session.redactor.add(exportname, 'export');
+  const failures: string[] = [];
+  for (const record of records) {
+    try {
+      return await context.openNbd(connectOptions(context, record, options));
+    } catch (error) {
+      if (options.signal?.aborted === true) throw abortError(options.signal);
+      if (error instanceof VBackupError && error.code === 'VB_XEN_NBD_INSECURE') throw error;
+      failures.push(`${record.address} port ${record.port}: ${context.session.redactor.clean(messageOf(error))}`);
+    }
+  }
+  const tried = failures.length === 0 ? 'the pool offers no address' : failures.join('; ');
+  throw new VBackupError('VB_XEN_NBD_UNREACHABLE', `snapshot ${snapshot.uuid} cannot be opened over NBD: ${tried}`, {
+    cure: 'check that port 10809 of the hosts is reachable from here; a network takes some seconds after its purpose was set',
+  });
+}
+
+function connectOptions(
+  context: XenContext,
+  record: NbdInfo,
+  options: OpenDiskOptions & WithSignal,
+): NbdConnectOptions {
+  const tls = record.cert.trim() !== '';
+  if (!tls && !context.insecureNbd) {
+    throw new VBackupError('VB_XEN_NBD_INSECURE', 'the pool offers the disk over NBD without TLS only', {
+      cure: 'give the network the purpose nbd in place of insecure_nbd, or allow clear text with --xen-insecure-nbd',
+    });
+  }
+  return {
+    address: { kind: 'tcp', host: record.address, port: record.port },
+    exportName: record.exportname,
+    secretExportName: true,
+    ...(tls ? { tls: { kind: 'pinned', certificate: record.cert, hostname: record.subject } } : {}),
+    connections: Math.min(Math.max(options.connections, 1), MAXIMUM_CONNECTIONS),
+    // A snapshot does not change, so that all connections see the same, whatever the server announces.
+    assumeMultiConn: true,
+    metaContexts: [],
+    minimumAlignment: NBD_ALIGNMENT,
+    handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+    requestTimeoutMs: context.nbdTimeoutMs,
+    signal: options.signal,
+  };
+}

@@ -1,0 +1,52 @@
+import type { ConnectContext, Hypervisor, HypervisorPlugin, OptionValues } from '@vbackup/core';
+import type { DependencyContainer } from 'tsyringe';
+import { XenHypervisor } from './hypervisor.js';
+import { OpenQueue } from './open-queue.js';
+import { parseOptions, XEN_OPTIONS } from './options.js';
+import { Redactor } from './redactor.js';
+import { XenSession } from './session.js';
+import { NbdOpenerToken, OpenChangeTrackerToken, OpenXapiTransportToken } from './tokens.js';
+import { CbtTracker, type OpenChangeTracker } from './tracker.js';
+import { HttpsTransport } from './transport/https-transport.js';
+import type { OpenXapiTransport } from './transport/transport.js';
+
+/** XenServer and XCP-ng, by their XenAPI. */
+export const xenPlugin: HypervisorPlugin = {
+  name: 'xen',
+  description: 'XenServer and XCP-ng pools (XenAPI): changed block tracking, read over NBD with TLS',
+  options: XEN_OPTIONS,
+  register,
+  connect,
+};
+
+const openTransport: OpenXapiTransport = (endpoint, options) => new HttpsTransport(endpoint, options);
+const openTracker: OpenChangeTracker = (session) => new CbtTracker(session);
+
+/** What a program registered before stays in place. */
+function register(container: DependencyContainer): void {
+  if (!container.isRegistered(OpenXapiTransportToken)) {
+    container.register(OpenXapiTransportToken, { useValue: openTransport });
+  }
+  if (!container.isRegistered(OpenChangeTrackerToken)) {
+    container.register(OpenChangeTrackerToken, { useValue: openTracker });
+  }
+}
+
+async function connect(values: OptionValues, context: ConnectContext): Promise<Hypervisor> {
+  const options = await parseOptions(values);
+  const { container, signal } = context;
+  const redactor = new Redactor();
+  const session = await XenSession.login(
+    { ...options, redactor, openTransport: container.resolve(OpenXapiTransportToken) },
+    signal,
+  );
+  return new XenHypervisor({
+    session,
+    tracker: container.resolve(OpenChangeTrackerToken)(session),
+    openNbd: container.resolve(NbdOpenerToken),
+    openQueue: new OpenQueue(),
+    insecureNbd: options.insecureNbd,
+    nbdTimeoutMs: options.nbdTimeoutMs,
+    warn: (warning) => context.onWarning?.(warning),
+  });
+}

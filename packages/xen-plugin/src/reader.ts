@@ -1,0 +1,168 @@
+import {
+  type AllocationExtent,
+  type BlockLimits,
+  type BlockReader,
+  clip,
+  type Extent,
+  endOf,
+  type OpenDiskOptions,
+  VBackupError,
+  type WithSignal,
+} from '@vbackup/core';
+import type { BlockMap } from './block-map.js';
+import type { XenContext } from './context.js';
+import { messageOf } from './errors.js';
+import { fetchBlockMap } from './export-map.js';
+import { connectNbd, NBD_ALIGNMENT } from './nbd-disk.js';
+import type { VdiRecord } from './records.js';
+
+const LONGEST_REQUEST = 32 * 1024 * 1024;
+/** xapi's server answers strictly in order; a few requests keep each connection busy. */
+const MAXIMUM_IN_FLIGHT = 8;
+/** How often a disk is opened anew after its connections were lost for good, with fresh export names. */
+const MAXIMUM_REOPENS = 3;
+
+export interface SnapshotSource {
+  readonly reference: string;
+  readonly record: VdiRecord;
+  /** The whole disk will be read: then it pays to ask which blocks are allocated. */
+  readonly wholeDisk: boolean;
+}
+
+/** Opens a frozen disk over NBD. */
+export async function openSnapshotDisk(
+  context: XenContext,
+  source: SnapshotSource,
+  options: OpenDiskOptions,
+): Promise<BlockReader> {
+  const { uuid, virtual_size: size } = source.record;
+  const connect = async (signal: AbortSignal | undefined): Promise<BlockReader> => {
+    const place = { reference: source.reference, uuid };
+    const inner = await context.openQueue.run(() => connectNbd(context, place, { ...options, signal }));
+    if (inner.size >= size) return inner;
+    await inner[Symbol.asyncDispose]();
+    throw new VBackupError('VB_XEN_NBD_SIZE', `NBD offers ${inner.size} bytes of snapshot ${uuid}, which has ${size}`);
+  };
+  const reader = new XenDiskReader(await connect(options.signal), size, connect);
+  if (!source.wholeDisk) return reader;
+  return withAllocation(reader, (inquiry) => blockMap(context, { uuid, size }, inquiry));
+}
+
+/** Null where the host cannot tell; the user hears of it once per disk. */
+async function blockMap(
+  context: XenContext,
+  snapshot: { readonly uuid: string; readonly size: number },
+  options: WithSignal,
+): Promise<BlockMap | null> {
+  try {
+    return await fetchBlockMap(context.session, snapshot, options);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    const message = `snapshot ${snapshot.uuid} is read as a whole, for its block map cannot be had: ${messageOf(error)}`;
+    context.warn({ code: 'VB_XEN_NO_BLOCK_MAP', message });
+    return null;
+  }
+}
+
+type Connect = (signal: AbortSignal | undefined) => Promise<BlockReader>;
+
+/**
+ * Reads by an NBD client, and replaces it when it has given up: the export's name holds the session's token, and after a
+ * new login only a new name is let in.
+ */
+class XenDiskReader implements BlockReader {
+  readonly size: number;
+  readonly limits: BlockLimits;
+  readonly #connect: Connect;
+  #inner: BlockReader;
+  #reopens = 0;
+  #reopening: Promise<void> | null = null;
+  #closed = false;
+
+  constructor(inner: BlockReader, size: number, connect: Connect) {
+    this.#inner = inner;
+    this.#connect = connect;
+    this.size = size;
+    this.limits = {
+      alignment: Math.max(inner.limits.alignment, NBD_ALIGNMENT),
+      maximumRequest: Math.min(inner.limits.maximumRequest, LONGEST_REQUEST),
+      maximumInFlight: Math.min(inner.limits.maximumInFlight, MAXIMUM_IN_FLIGHT),
+    };
+  }
+
+  async read(offset: number, target: Buffer, options: WithSignal = {}): Promise<void> {
+    for (;;) {
+      const inner = this.#inner;
+      try {
+        await inner.read(offset, target, options);
+        return;
+      } catch (error) {
+        options.signal?.throwIfAborted();
+        if (this.#closed || isOurMistake(error)) throw error;
+        if (this.#inner === inner) await this.#reopen(error, options.signal);
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await this.#reopening?.catch(() => {});
+    await this.#inner[Symbol.asyncDispose]();
+  }
+
+  /** Many reads fail at once; the first of them opens the disk again for all. */
+  async #reopen(cause: unknown, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#reopening === null) {
+      if (this.#reopens === MAXIMUM_REOPENS) throw cause;
+      this.#reopens += 1;
+      this.#reopening = this.#replace(signal).finally(() => {
+        this.#reopening = null;
+      });
+    }
+    await this.#reopening;
+  }
+
+  async #replace(signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.#inner[Symbol.asyncDispose]();
+    } catch {
+      // Its connections are lost already; that is why it is replaced.
+    }
+    this.#inner = await this.#connect(signal);
+  }
+}
+
+function isOurMistake(error: unknown): boolean {
+  return error instanceof VBackupError && error.code === 'VB_INVALID_ARGUMENT';
+}
+
+/** The same reader, that also tells which parts hold data; the host is asked at the first question. */
+function withAllocation(reader: BlockReader, fetch: (options: WithSignal) => Promise<BlockMap | null>): BlockReader {
+  let map: Promise<BlockMap | null> | undefined;
+  return {
+    size: reader.size,
+    limits: reader.limits,
+    read: (offset, target, options) => reader.read(offset, target, options),
+    async *allocation(range: Extent, options: WithSignal = {}): AsyncGenerator<AllocationExtent> {
+      map ??= fetch(options);
+      yield* allocationOf(await map, range);
+    },
+    [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
+  };
+}
+
+/** Data and holes of `range`, ascending and without gaps; what the map does not cover is data. */
+export function* allocationOf(map: BlockMap | null, range: Extent): Generator<AllocationExtent> {
+  let position = range.offset;
+  const known = map === null ? range.offset : Math.min(map.size, endOf(range));
+  for (const extent of map === null ? [] : clip(map.allocated, range)) {
+    if (extent.offset > position) yield { offset: position, length: extent.offset - position, kind: 'hole' };
+    yield { ...extent, kind: 'data' };
+    position = endOf(extent);
+  }
+  if (position < known) {
+    yield { offset: position, length: known - position, kind: 'hole' };
+    position = known;
+  }
+  if (position < endOf(range)) yield { offset: position, length: endOf(range) - position, kind: 'data' };
+}

@@ -1,0 +1,112 @@
+import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { z } from 'zod';
+import { apiError, isGone } from './errors.js';
+import { NothingSchema, RefSchema, TaskSchema } from './records.js';
+import { pause } from './retry.js';
+import type { XenSession } from './session.js';
+import type { XapiValue } from './transport/values.js';
+
+const FIRST_POLL_MS = 100;
+const LONGEST_POLL_MS = 1_000;
+/** Must work when the user's signal has been raised already. */
+const CLEANUP_TIMEOUT_MS = 5_000;
+/** How long a cancelled task may take to end. */
+const SETTLE_TIMEOUT_MS = 10_000;
+
+/** A task of the host that ends what is known under its reference; disposing forgets it there. */
+export class XenTask implements AsyncDisposable {
+  readonly reference: string;
+  readonly #session: XenSession;
+  readonly #what: string;
+
+  /** For a call to an HTTP handler, which reports to a task. */
+  static async create(session: XenSession, what: string, options: WithSignal = {}): Promise<XenTask> {
+    const parameters = [`vbackup: ${what}`, 'vbackup'];
+    return new XenTask(session, await session.call(RefSchema, 'task.create', parameters, options), what);
+  }
+
+  constructor(session: XenSession, reference: string, what: string) {
+    this.#session = session;
+    this.reference = reference;
+    this.#what = what;
+  }
+
+  /**
+   * Waits until the task has succeeded.
+   * @throws XenApiError with the task's own error
+   */
+  async wait(options: WithSignal = {}): Promise<string> {
+    for (let interval = FIRST_POLL_MS; ; interval = Math.min(interval * 2, LONGEST_POLL_MS)) {
+      const { status, result, error_info } = await this.#session.call(
+        TaskSchema,
+        'task.get_record',
+        [this.reference],
+        options,
+      );
+      if (status === 'success') return result;
+      if (status === 'failure') throw apiError(this.#what, error_info, this.#session.redactor);
+      if (status === 'cancelled') throw apiError(this.#what, ['TASK_CANCELLED'], this.#session.redactor);
+      await pause(interval, options.signal);
+    }
+  }
+
+  async cancel(): Promise<void> {
+    const signal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
+    await this.#session.call(NothingSchema, 'task.cancel', [this.reference], { signal }).catch(() => {});
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const signal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
+    // The host forgets finished tasks by itself after an hour: not worth failing for.
+    await this.#session.call(NothingSchema, 'task.destroy', [this.reference], { signal }).catch(() => {});
+  }
+}
+
+/**
+ * Starts `Async.<method>` and waits for its end: for what may take minutes. The answer is the reference it made.
+ *
+ * When the signal is raised, the task is cancelled and given a moment to end, so that what it made can be found.
+ */
+export async function callAsync(
+  session: XenSession,
+  method: string,
+  parameters: readonly XapiValue[],
+  options: WithSignal & { readonly idempotent?: boolean } = {},
+): Promise<string> {
+  const reference = await session.call(RefSchema, `Async.${method}`, parameters, options);
+  await using task = new XenTask(session, reference, method);
+  try {
+    return resultText(await task.wait({ signal: options.signal }));
+  } catch (error) {
+    if (options.signal?.aborted === true) {
+      await task.cancel();
+      await task.wait({ signal: AbortSignal.timeout(SETTLE_TIMEOUT_MS) }).catch(() => {});
+    }
+    throw error;
+  }
+}
+
+/** Like `session.call`, or null if the object does not exist (any more). */
+export async function callIfThere<T>(
+  session: XenSession,
+  schema: z.ZodType<T>,
+  method: string,
+  parameters: readonly XapiValue[],
+  options: WithSignal = {},
+): Promise<T | null> {
+  try {
+    return await session.call(schema, method, parameters, options);
+  } catch (error) {
+    if (isGone(error)) return null;
+    throw error;
+  }
+}
+
+/** A task's result is the XML of an XML-RPC value, also for a client that speaks JSON. */
+export function resultText(result: string): string {
+  const text = result.trim();
+  const match = /^<value>(?:<string>)?([^<]*)(?:<\/string>)?<\/value>$/.exec(text);
+  if (match !== null) return match[1] ?? '';
+  if (text === '' || !text.startsWith('<')) return text;
+  throw new VBackupError('VB_XEN_RESPONSE', 'the result of a task is not a single value');
+}
