@@ -1,6 +1,13 @@
-import type { ConnectContext, Hypervisor, HypervisorPlugin, OptionValues } from '@vbackup/core';
+import {
+  type ConnectContext,
+  type Hypervisor,
+  type HypervisorPlugin,
+  NbdClient,
+  type OptionValues,
+} from '@vbackup/core';
 import type { DependencyContainer } from 'tsyringe';
 import { XenHypervisor } from './hypervisor.js';
+import type { NbdOpener } from './nbd-opener.js';
 import { OpenQueue } from './open-queue.js';
 import { parseOptions, XEN_OPTIONS } from './options.js';
 import { Redactor } from './redactor.js';
@@ -20,16 +27,18 @@ export const xenPlugin: HypervisorPlugin = {
 };
 
 const openTransport: OpenXapiTransport = (endpoint, options) => new HttpsTransport(endpoint, options);
+const openNbd: NbdOpener = (options) => NbdClient.connect(options);
 const openTracker: OpenChangeTracker = (session) => new CbtTracker(session);
 
 /** What a program registered before stays in place. */
 function register(container: DependencyContainer): void {
-  if (!container.isRegistered(OpenXapiTransportToken)) {
+  if (!container.isRegistered(OpenXapiTransportToken, true)) {
     container.register(OpenXapiTransportToken, { useValue: openTransport });
   }
-  if (!container.isRegistered(OpenChangeTrackerToken)) {
+  if (!container.isRegistered(OpenChangeTrackerToken, true)) {
     container.register(OpenChangeTrackerToken, { useValue: openTracker });
   }
+  if (!container.isRegistered(NbdOpenerToken, true)) container.register(NbdOpenerToken, { useValue: openNbd });
 }
 
 async function connect(values: OptionValues, context: ConnectContext): Promise<Hypervisor> {
