@@ -1,0 +1,29 @@
+import { hold, type Standing } from './contest.js';
+import { readContest } from './nbd-read.js';
+import { BenchDisk } from './server.js';
+
+const MiB = 1024 * 1024;
+const DISK_LENGTH = Number(process.env['VBACKUP_BENCH_MIB'] ?? 1024) * MiB;
+const ROUNDS = Number(process.env['VBACKUP_BENCH_ROUNDS'] ?? 5);
+
+/** One line for people: what was measured is the ratio; the rest says how much noise there was. */
+function line(standing: Standing): string {
+  const cells = [
+    standing.contest.padEnd(34),
+    standing.contender.padEnd(24),
+    `${standing.seconds.toFixed(3)} s`.padStart(9),
+    `${(standing.bytesPerSecond / 1e9).toFixed(2)} GB/s`.padStart(10),
+    `time ×${standing.timeRatio.toFixed(2)}`.padStart(11),
+    `CPU ×${standing.cpuRatio.toFixed(2)}`.padStart(10),
+  ];
+  return cells.join(' ');
+}
+
+await using disk = await BenchDisk.make(DISK_LENGTH);
+const contests = [
+  readContest('read to null, unix, qemu-nbd', { uri: await disk.qemuNbd(), bytes: disk.bytes }),
+  readContest('read to null, unix, nbdkit', { uri: await disk.nbdkit(), bytes: disk.bytes }),
+];
+for (const contest of contests) {
+  for (const standing of await hold(contest, ROUNDS)) process.stdout.write(`${line(standing)}\n`);
+}
