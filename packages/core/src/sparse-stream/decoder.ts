@@ -1,6 +1,12 @@
 import { ByteQueue } from '../bytes/index.js';
 import { ProtocolError } from '../errors/index.js';
-import { decodeFrameHeader, FRAME_HEADER_LENGTH, type FrameHeader, TERMINATOR } from './frame-header.js';
+import {
+  decodeFrameHeader,
+  FRAME_HEADER_LENGTH,
+  type FrameHeader,
+  requireTerminator,
+  TERMINATOR,
+} from './frame-header.js';
 import { FrameSequence } from './frame-sequence.js';
 import { Lz4FrameDecoder } from './lz4-decode.js';
 import { MAX_META_LENGTH, parseMeta, type StreamMeta } from './meta.js';
@@ -232,12 +238,5 @@ export class SparseStreamDecoder {
     const at = this.#queue.offset;
     const bytes = this.#queue.take(FRAME_HEADER_LENGTH);
     return bytes === undefined ? undefined : decodeFrameHeader(bytes, at);
-  }
-}
-
-/** @throws ProtocolError VB_SPARSE_FRAME */
-function requireTerminator(bytes: Buffer, at: number): void {
-  if (!bytes.equals(TERMINATOR)) {
-    throw new ProtocolError('VB_SPARSE_FRAME', `line end expected, found ${bytes.toString('hex')}`, at);
   }
 }

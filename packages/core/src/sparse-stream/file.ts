@@ -1,11 +1,20 @@
 import { createReadStream } from 'node:fs';
+import { basename } from 'node:path';
 import { abortError, VBackupError } from '../errors/index.js';
+import { type ChainLink, type OrderedLink, orderChain } from './chain.js';
 import { SparseStreamDecoder, type StreamEvent } from './decoder.js';
+import type { StreamMeta } from './meta.js';
+import { parsePeerDataName } from './peer-files.js';
 
 const CHUNK_LENGTH = 256 * 1024;
 
 export interface ReadStreamOptions {
   readonly signal?: AbortSignal | undefined;
+}
+
+/** One file of a chain on disk. */
+export interface ChainFile extends ChainLink {
+  readonly path: string;
 }
 
 /**
@@ -19,6 +28,31 @@ export async function* readSparseStream(
   const decoder = new SparseStreamDecoder();
   for await (const chunk of chunksOf(path, signal)) yield* decoder.push(chunk);
   decoder.end();
+}
+
+/**
+ * Reads META only.
+ * @throws ProtocolError VB_SPARSE_…; VBackupError VB_IO, VB_ABORTED
+ */
+export async function readStreamMeta(path: string, options: ReadStreamOptions = {}): Promise<StreamMeta> {
+  for await (const event of readSparseStream(path, options)) if (event.type === 'meta') return event.meta;
+  throw new VBackupError('VB_INTERNAL', `${path} ended without META or an error`);
+}
+
+/**
+ * Reads META of the files of one disk, in any order, and orders them.
+ * @throws ProtocolError VB_SPARSE_…; VBackupError VB_CHAIN_…, VB_IO, VB_ABORTED
+ */
+export async function readChain(
+  paths: Iterable<string>,
+  options: ReadStreamOptions = {},
+): Promise<OrderedLink<ChainFile>[]> {
+  const files: ChainFile[] = [];
+  for (const path of paths) {
+    const name = basename(path);
+    files.push({ path, name, level: parsePeerDataName(name)?.level, meta: await readStreamMeta(path, options) });
+  }
+  return orderChain(files);
 }
 
 async function* chunksOf(path: string, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
@@ -38,7 +72,7 @@ export interface ImageTarget {
 }
 
 /**
- * Writes the image that the files of a chain describe, in the order they are given; see `orderChain`. ZERO frames are
+ * Writes the image that the files of a chain describe, in the order they are given; see {@link readChain}. ZERO frames are
  * zeros, in an increment as well. `bytes` belongs to the target until its promise settles.
  * @throws what {@link readSparseStream} throws
  */

@@ -51,3 +51,14 @@ function exact(digits: string | undefined, at: number): number {
   }
   return value;
 }
+
+/**
+ * Checks the line end behind a payload.
+ * @param at - where it lies in the file
+ * @throws ProtocolError VB_SPARSE_FRAME
+ */
+export function requireTerminator(bytes: Buffer, at: number): void {
+  if (!bytes.equals(TERMINATOR)) {
+    throw new ProtocolError('VB_SPARSE_FRAME', `line end expected, found ${bytes.toString('hex')}`, at);
+  }
+}

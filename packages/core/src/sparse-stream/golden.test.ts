@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
 import { adler32 } from './adler32.js';
 import { SparseStreamDecoder, type StreamEvent } from './decoder.js';
-import { applyFiles, readSparseStream } from './file.js';
+import { applyFiles, readChain, readSparseStream } from './file.js';
 
 const FIXTURES = fileURLToPath(new URL('../../fixtures/sparse-stream/', import.meta.url));
 
@@ -56,6 +56,15 @@ describe('SparseStream files of virtnbdbackup', () => {
       }
     });
 
+    it(`chain ${set} is put in order by its metadata`, async () => {
+      const paths = files.map(({ name }) => `${FIXTURES}${set}/${name}`);
+      const ordered = await readChain(paths.toReversed());
+      assert.deepEqual(
+        ordered.map(({ link }) => link.path),
+        paths,
+      );
+    });
+
     for (const file of files) {
       it(`${set}/${file.name} has the frames of its manifest`, async () => {
         const bytes = readFileSync(`${FIXTURES}${set}/${file.name}`);
@@ -76,6 +85,12 @@ describe('SparseStream files of virtnbdbackup', () => {
       });
     }
   }
+
+  it('a file that cannot be read, and a reader that is stopped, are errors', async () => {
+    const path = `${FIXTURES}A/vda.full.data`;
+    await assert.rejects(readChain([`${path}.none`]), { code: 'VB_IO' });
+    await assert.rejects(readChain([path], { signal: AbortSignal.abort() }), { name: 'AbortError' });
+  });
 
   it('the images of the manifest are the ones that were backed up', () => {
     for (const [source, hashes] of [

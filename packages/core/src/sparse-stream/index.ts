@@ -1,4 +1,5 @@
 export * from './adler32.js';
+export * from './chain.js';
 export * from './decoder.js';
 export * from './encoder.js';
 export * from './file.js';
@@ -6,4 +7,7 @@ export * from './frame-header.js';
 export * from './lz4.js';
 export * from './meta.js';
 export * from './peer-files.js';
+export * from './scan.js';
+export * from './stream-file.js';
+export * from './stream-index.js';
 export { MAX_TRAILER_ENTRIES } from './trailer-encode.js';

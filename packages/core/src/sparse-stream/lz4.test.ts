@@ -91,6 +91,26 @@ describe('LZ4 frames', () => {
     });
   }
 
+  /** The sample as other writers may store it: no content size; the header checksum is that of FLG 0x60 and BD 0x40. */
+  const unsized = Buffer.concat([Buffer.from('04224d18604082', 'hex'), frame.subarray(15)]);
+
+  it('decode without a content size', () => {
+    assert.ok(decompressFrames(unsized, sample.length).equals(sample));
+  });
+
+  it('without a content size cannot decode to more than expected', () => {
+    assert.throws(() => decompressFrames(unsized, 999, 100), { code: 'VB_SPARSE_LZ4_LENGTH', offset: 107 + 4 });
+    assert.throws(() => decompressFrames(unsized, 1, 100), { code: 'VB_SPARSE_LZ4_LENGTH' });
+  });
+
+  it('a block that expands without end is refused before it is expanded', () => {
+    const sized = compressFrame(Buffer.alloc(4 * MiB));
+    const bomb = Buffer.concat([Buffer.from('04224d18607073', 'hex'), sized.subarray(15)]);
+    const before = process.memoryUsage().external;
+    assert.throws(() => decompressFrames(bomb, 1000), { code: 'VB_SPARSE_LZ4_LENGTH' });
+    assert.ok(process.memoryUsage().external - before < MiB);
+  });
+
   it('never decode to anything else than an error or the right number of bytes', () => {
     fc.assert(
       fc.property(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { checkpointListJson, minimalDomainXml, peerDataName } from './peer-files.js';
+import { checkpointListJson, minimalDomainXml, parsePeerDataName, peerDataName } from './peer-files.js';
 
 describe('files for the tools of virtnbdbackup', () => {
   it('the checkpoint list is JSON as Python writes it', () => {
@@ -21,7 +21,21 @@ describe('files for the tools of virtnbdbackup', () => {
     ['diff', 'xvda.diff.1795170262.data'],
   ] as const;
   for (const [level, name] of names) {
-    it(`a ${level} is ${name}`, () =>
-      assert.equal(peerDataName({ target: 'xvda', level, checkpointName: 'virtnbdbackup.3', at }), name));
+    it(`a ${level} is ${name}, and back`, () => {
+      assert.equal(peerDataName({ target: 'xvda', level, checkpointName: 'virtnbdbackup.3', at }), name);
+      assert.deepEqual([parsePeerDataName(name)?.target, parsePeerDataName(name)?.level], ['xvda', level]);
+    });
   }
+
+  it('other files are not data files', () => {
+    for (const name of [
+      'xvda.full.data.partial',
+      'xvda.full.data.chksum',
+      '.full.data',
+      'xvda.inc.data',
+      'guest.cpt',
+    ]) {
+      assert.equal(parsePeerDataName(name), undefined, name);
+    }
+  });
 });

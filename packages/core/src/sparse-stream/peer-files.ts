@@ -61,6 +61,22 @@ export function peerDataName(file: {
   }
 }
 
+const DATA_NAME = /^(.+?)\.(?:(full|copy)|(inc|diff)\.(.+))\.data$/;
+
+/** What a data file's name says; undefined for any other file. `ident` is a checkpoint name, or the seconds of a diff. */
+export function parsePeerDataName(
+  name: string,
+):
+  | { readonly target: string; readonly level: 'full' | 'inc' | 'diff' | 'copy'; readonly ident: string | undefined }
+  | undefined {
+  const [, target, base, step, ident] = DATA_NAME.exec(name) ?? [];
+  const level = base ?? step;
+  if (target === undefined || !isLevel(level)) return undefined;
+  return { target, level, ident };
+}
+
+const isLevel = (word: string | undefined): word is 'full' | 'inc' | 'diff' | 'copy' => word !== undefined;
+
 /** What is beside a data file: the adler-32 of all its bytes, decimal, without a line end. */
 export const checksumName = (dataName: string): string => `${dataName}.chksum`;
 
