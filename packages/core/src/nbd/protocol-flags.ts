@@ -11,6 +11,9 @@ export function joinFlags(...flags: readonly number[]): number {
   return joined;
 }
 
+/** The flags of a word of at most 32 bits that are not among `known`. */
+export const unknownFlags = (flags: number, known: number): number => (flags & ~known) >>> 0;
+
 /**
  * What `base:allocation` says (doc/proto.md, "base:allocation metadata context"). A hole that is not known to read as
  * zeros is data: only NBD_STATE_ZERO promises zeros.

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../errors/index.js';
 import { VBackupError } from '../../errors/index.js';
+import { joinFlags, unknownFlags } from '../protocol-flags.js';
 import {
   NBD_CMD_BLOCK_STATUS,
   NBD_CMD_FLAG_DF,
@@ -21,7 +22,6 @@ import {
 } from '../words.js';
 import type { NbdRequest } from './request-codec.js';
 import { type Agreement, type BlockSizes, canFua, isWritable } from './served-export.js';
-import { joinFlags, unknownFlags } from './server-flags.js';
 
 /** Why a request is not served. */
 export interface Refusal {

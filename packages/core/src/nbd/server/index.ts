@@ -4,7 +4,6 @@ export * from './listener.js';
 export * from './option-codec.js';
 export * from './request-codec.js';
 export * from './server.js';
-export * from './server-flags.js';
 export * from './server-options.js';
 export * from './socket-channel.js';
 export * from './starttls.js';

@@ -1,4 +1,5 @@
 import { ProtocolError, VBackupError } from '../../errors/index.js';
+import { hasFlag, joinFlags, unknownFlags } from '../protocol-flags.js';
 import {
   NBD_FLAG_FIXED_NEWSTYLE,
   NBD_FLAG_NO_ZEROES,
@@ -50,7 +51,6 @@ import {
   OPTION_HEADER_LENGTH,
 } from './option-codec.js';
 import { type Agreement, blockSizes, transmissionFlags } from './served-export.js';
-import { hasFlag, joinFlags, unknownFlags } from './server-flags.js';
 import type { NbdExportEntry } from './server-options.js';
 
 const HANDSHAKE_FLAGS = joinFlags(NBD_FLAG_FIXED_NEWSTYLE, NBD_FLAG_NO_ZEROES);

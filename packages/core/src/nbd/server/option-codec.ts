@@ -1,5 +1,6 @@
 import { writeUInt64BE } from '../../bytes/index.js';
 import { ProtocolError } from '../../errors/index.js';
+import { hasFlag } from '../protocol-flags.js';
 import {
   NBD_FLAG_FIXED_NEWSTYLE,
   NBD_INFO_BLOCK_SIZE,
@@ -11,7 +12,6 @@ import {
   NBD_OPTS_MAGIC,
   NBD_REP_MAGIC,
 } from '../words.js';
-import { hasFlag } from './server-flags.js';
 
 // Both directions of the handshake as a server sees it: doc/proto.md, "Fixed newstyle negotiation".
 

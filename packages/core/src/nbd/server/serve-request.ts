@@ -1,6 +1,7 @@
 import { VBackupError } from '../../errors/index.js';
 import type { Extent } from '../../extent/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
+import { hasFlag } from '../protocol-flags.js';
 import {
   NBD_CMD_BLOCK_STATUS,
   NBD_CMD_FLAG_FUA,
@@ -21,7 +22,6 @@ import {
   type NbdRequest,
 } from './request-codec.js';
 import type { Agreement } from './served-export.js';
-import { hasFlag } from './server-flags.js';
 
 /** The most extents of one context in one reply; a client asks again for the rest. */
 const MAXIMUM_STATUS_EXTENTS = 65_536;

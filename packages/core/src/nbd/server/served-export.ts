@@ -1,3 +1,4 @@
+import { joinFlags } from '../protocol-flags.js';
 import {
   NBD_DEFAULT_MAXIMUM_REQUEST,
   NBD_FLAG_CAN_MULTI_CONN,
@@ -10,7 +11,6 @@ import {
   NBD_FLAG_SEND_WRITE_ZEROES,
 } from '../words.js';
 import type { NbdExport } from './export.js';
-import { joinFlags } from './server-flags.js';
 
 const DEFAULT_PREFERRED_BLOCK = 4096;
 

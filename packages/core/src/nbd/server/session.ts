@@ -39,6 +39,8 @@ export class Session {
     try {
       const agreed = await this.#negotiate();
       if (agreed !== undefined) await this.#transmit(agreed);
+      // A connection that was dropped looks, from inside, like a client that left.
+      if (this.#failure !== undefined) throw this.#failure;
       await this.#leave();
     } catch (error) {
       if (!this.#stopping) this.#options.onConnectionError?.(this.#failure ?? error, this.#connection());

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { ByteQueue } from '../../bytes/index.js';
 import { ProtocolError, VBackupError } from '../../errors/index.js';
 import type { Channel } from './channel.js';
@@ -8,7 +8,7 @@ const READ_AHEAD = 256 * 1024;
 
 /** A {@link Channel} over a socket, clear or TLS. One read at a time. */
 export class SocketChannel implements Channel {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #queue = new ByteQueue();
   #wanted = 0;
   #ended = false;
@@ -16,7 +16,7 @@ export class SocketChannel implements Channel {
   #wake: (() => void) | undefined;
   #unsent = 0;
 
-  constructor(socket: Socket) {
+  constructor(socket: Duplex) {
     this.#socket = socket;
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
