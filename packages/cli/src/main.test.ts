@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { VBackupError } from '@vbackup/core/errors';
 import { main } from './main.js';
 import { parseJsonLines } from './testing/json-promise.js';
 import { diskOf, manifestOf } from './testing/manifest.js';
 import { writeTestPlugin } from './testing/test-plugin.js';
 import { TestWorld } from './testing/test-world.js';
+
+const STREAM = fileURLToPath(new URL('../../core/fixtures/sparse-stream/A/vda.full.data', import.meta.url));
 
 describe('vbackup', () => {
   let folder = '';
@@ -314,13 +317,19 @@ describe('vbackup', () => {
     });
 
     it('shows a SparseStream file, by its path or its name', async () => {
-      await writeFile(join(folder, 'sda.full.data'), '');
-      for (const name of ['./sda.full.data', 'sda.full.data']) {
+      await copyFile(STREAM, join(folder, 'vda.full.data'));
+      for (const name of ['./vda.full.data', 'vda.full.data']) {
         world.stdout.text = '';
         assert.equal(await run(`info ${name}`), 0);
         assert.match(world.stdout.text, /^format +SparseStream 2$/m);
       }
       assert.deepEqual(world.fake.opened, []);
+    });
+
+    it('says where a SparseStream file is faulty', async () => {
+      await writeFile(join(folder, 'x.data'), 'no stream at all, but long enough to be one');
+      assert.equal(await run('info x.data'), 1);
+      assert.match(world.stderr.text, /\(at byte \d+\) \[VB_SPARSE_/);
     });
 
     it('says 10 for a backup that is not there', async () => {
@@ -446,13 +455,13 @@ describe('vbackup', () => {
 
     it('keeps its promise for every command', async () => {
       world.fake.faults.set('b', new VBackupError('VB_IO', 'odd', { cure: 'mend it', cause: new Error('deep') }));
-      await writeFile(join(folder, 'sda.full.data'), '');
+      await copyFile(STREAM, join(folder, 'vda.full.data'));
       const manifest = manifestOf('a1');
       world.fake.backups = [manifest];
       world.fake.damaged = [{ path: '/r/x.json', error: new VBackupError('VB_IO', 'not JSON') }];
       const damage = [{ code: 'VB_IO', message: 'x', file: 'y', offset: 3, extent: { offset: 1, length: 2 } }];
       world.fake.damage.set(manifest.id, damage).set('general', damage);
-      const all = ['--hypervisor test a b', 'list', 'info a1', 'info ./sda.full.data', 'verify', 'restore a1 x'];
+      const all = ['--hypervisor test a b', 'list', 'info a1', 'info ./vda.full.data', 'verify', 'restore a1 x'];
       for (const line of [...all, `doctor --hypervisor test -r ${folder}`, 'completion bash', 'lsit', 'info zz']) {
         world.stdout.text = '';
         await run(`${line} --json`);

@@ -12,7 +12,12 @@ import type {
   WithSignal,
 } from '@vbackup/core';
 import { UnsupportedError } from '@vbackup/core/errors';
-import type { StreamFacts } from './output/events.js';
+
+/** What a reference names: a backup, and one of its disks if the reference named that. */
+export interface FoundBackup {
+  readonly manifest: Manifest;
+  readonly disk?: string | undefined;
+}
 
 /** What the commands ask of the core; tests bring their own. */
 export interface Work {
@@ -25,11 +30,9 @@ export interface Work {
   readonly runRestore: (job: RestoreJob) => Promise<RestoreSummary>;
   readonly runVerify: (job: VerifyJob) => Promise<VerifySummary>;
   /** @throws VBackupError VB_BACKUP_NOT_FOUND, VB_INVALID_ARGUMENT where a prefix fits several */
-  readonly findBackup: (catalogue: Catalogue, reference: string) => Manifest;
+  readonly findBackup: (catalogue: Catalogue, reference: string) => FoundBackup;
   readonly openFileTarget: (path: string, options: { readonly force: boolean }) => OpenTarget;
   readonly openNbdTarget: (uri: string) => OpenTarget;
-  /** Reads a SparseStream file to its end. */
-  readonly describeStream: (path: string, options: WithSignal) => Promise<StreamFacts>;
 }
 
 /** The work as the core does it. */

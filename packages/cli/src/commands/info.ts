@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { describeStream } from '../describe-stream.js';
 import { EXIT } from '../exit-codes.js';
 import { usageError } from '../usage.js';
 import { chainOf } from './chains.js';
@@ -13,14 +14,14 @@ export async function info(context: CommandContext): Promise<Outcome> {
   const [reference] = invocation.operands;
   if (reference === undefined) throw usageError('info needs a backup or a file');
   const item = { type: 'summary', scope: 'item', command: 'info' } as const;
-  const work = await context.work();
   const path = resolve(world.cwd, reference);
   if (await isStream(reference, path)) {
-    output.item({ ...item, stream: await work.describeStream(path, { signal }) });
+    output.item({ ...item, stream: await describeStream(path, { signal }) });
   } else {
+    const work = await context.work();
     const repository = await context.repository({ create: false });
     const catalogue = await repository.catalogue({ signal });
-    const backup = work.findBackup(catalogue, reference);
+    const { manifest: backup } = work.findBackup(catalogue, reference);
     output.item({ ...item, backup, chain: chainOf(backup, catalogue.backups) });
   }
   return { done: 1, failed: 0, exitCode: EXIT.done };

@@ -26,4 +26,6 @@ export async function list(context: CommandContext): Promise<Outcome> {
 }
 
 const isOf = ({ guest, disks }: Manifest, wanted: string): boolean =>
-  guest.id === wanted || guest.name === wanted || disks.some(({ id, label }) => id === wanted || label === wanted);
+  guest.id === wanted ||
+  guest.name === wanted ||
+  disks.some(({ id, name, label }) => [id, name, label].includes(wanted));

@@ -18,7 +18,8 @@ export async function restore(context: CommandContext): Promise<Outcome> {
   if (reference === undefined || target === undefined) throw usageError('restore needs a backup and a target');
   const work = await context.work();
   const repository = await context.repository({ create: false });
-  const manifest = work.findBackup(await repository.catalogue({ signal }), reference);
+  const { manifest, disk: found } = work.findBackup(await repository.catalogue({ signal }), reference);
+  const named = invocation.options.text('disk') ?? found;
   const plugin = NBD_URI.test(target) ? undefined : PLUGIN_TARGET.exec(target)?.[1];
   await using hypervisor =
     plugin === undefined
@@ -28,7 +29,7 @@ export async function restore(context: CommandContext): Promise<Outcome> {
           signal,
           onWarning: ({ code, message }) => output.warning(code, message),
         });
-  const plan = await planOf(context, { work, manifest, target, hypervisor });
+  const plan = await planOf(context, { work, manifest, named, target, hypervisor });
   for (const { disk, name, openTarget } of plan) {
     const summary = await work.runRestore({ repository, manifest, disk, openTarget, signal, onEvent: output.work });
     const { size, written, elapsedMs } = summary;
@@ -41,6 +42,8 @@ export async function restore(context: CommandContext): Promise<Outcome> {
 interface Question {
   readonly work: Work;
   readonly manifest: Manifest;
+  /** The disk, if the user named one. */
+  readonly named: string | undefined;
   readonly target: string;
   readonly hypervisor: Hypervisor | null;
 }
@@ -54,8 +57,7 @@ interface Step {
 
 async function planOf(context: CommandContext, question: Question): Promise<Step[]> {
   const { invocation, world, signal } = context;
-  const { work, manifest, target, hypervisor } = question;
-  const named = invocation.options.text('disk');
+  const { work, manifest, named, target, hypervisor } = question;
   const force = invocation.options.flag('force');
   if (hypervisor !== null) {
     const [, plugin, rest = ''] = PLUGIN_TARGET.exec(target) ?? [];

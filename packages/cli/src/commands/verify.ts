@@ -8,7 +8,7 @@ export async function verify(context: CommandContext): Promise<Outcome> {
   const repository = await context.repository({ create: false });
   const references = invocation.operands;
   const catalogue = references.length === 0 ? undefined : await repository.catalogue({ signal });
-  const backups = catalogue && references.map((reference) => findBackup(catalogue, reference));
+  const backups = catalogue && references.map((reference) => findBackup(catalogue, reference).manifest);
   const { checked, damage: general } = await runVerify({ repository, backups, signal, onEvent: output.work });
   for (const { manifest, damage } of checked) {
     output.item({ type: 'summary', scope: 'item', command: 'verify', backup: manifest, damage });

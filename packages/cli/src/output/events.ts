@@ -117,14 +117,16 @@ export interface StreamFacts {
   readonly fileSize: number;
   readonly version: number;
   readonly disk: string;
+  readonly diskFormat: string | null;
   readonly virtualSize: number;
-  readonly dataSize: number;
   readonly date: string;
   readonly checkpointName: string;
   readonly parentCheckpoint: string | null;
   readonly incremental: boolean;
-  readonly compressed: boolean;
-  readonly compressionMethod: string | null;
+  readonly compression: 'lz4' | 'none';
+  /** Our own backup that the file belongs to; null where others wrote it. */
+  readonly backup: { readonly id: string; readonly parent: string | null } | null;
+  /** Frames of each kind. */
   readonly frames: { readonly data: number; readonly zero: number };
   readonly dataLength: number;
   readonly zeroLength: number;

@@ -113,7 +113,6 @@ function diskPairs(disk: Manifest['disks'][number]): [string, string][] {
 }
 
 function streamLines(stream: StreamFacts): string[] {
-  const compression = stream.compressed ? (stream.compressionMethod ?? 'lz4') : 'none';
   return pairLines([
     ['file', `${printable(stream.path)}  ${formatBytes(stream.fileSize)}`],
     ['format', `SparseStream ${stream.version}`],
@@ -122,8 +121,9 @@ function streamLines(stream: StreamFacts): string[] {
     ['date', printable(stream.date)],
     ['kind', stream.incremental ? 'increment' : 'full'],
     ['checkpoint', printable(stream.checkpointName)],
+    ['backup', printable(stream.backup?.id ?? '-')],
     ['parent', printable(stream.parentCheckpoint ?? '-')],
-    ['compression', printable(compression)],
+    ['compression', stream.compression],
     [
       'data',
       `${stream.frames.data} frames, ${formatBytes(stream.dataLength)}, ${formatBytes(stream.storedLength)} stored`,

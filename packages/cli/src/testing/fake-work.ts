@@ -13,7 +13,6 @@ import type {
   VerifySummary,
 } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
-import type { StreamFacts } from '../output/events.js';
 import type { Work } from '../work.js';
 import { manifestOf } from './manifest.js';
 
@@ -95,31 +94,11 @@ export class FakeWork implements Work {
   readonly findBackup: Work['findBackup'] = (catalogue, reference) => {
     const found = catalogue.backups.find(({ id }) => id.startsWith(reference));
     if (found === undefined) throw new VBackupError('VB_GUEST_NOT_FOUND', `no backup ${reference}`);
-    return found;
+    return { manifest: found };
   };
 
   readonly openFileTarget: Work['openFileTarget'] = (path, { force }) => this.#target(`${path}${force ? '!' : ''}`);
   readonly openNbdTarget: Work['openNbdTarget'] = (uri) => this.#target(uri);
-
-  readonly describeStream = (path: string): Promise<StreamFacts> =>
-    Promise.resolve({
-      path,
-      fileSize: 100,
-      version: 2,
-      disk: 'sda',
-      virtualSize: 1024,
-      dataSize: 512,
-      date: '2026-11-20',
-      checkpointName: 'virtnbdbackup.0',
-      parentCheckpoint: null,
-      incremental: false,
-      compressed: true,
-      compressionMethod: 'lz4',
-      frames: { data: 1, zero: 1 },
-      dataLength: 512,
-      zeroLength: 512,
-      storedLength: 40,
-    });
 
   #target(target: string): OpenTarget {
     return ({ label }) => {
