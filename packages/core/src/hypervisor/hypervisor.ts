@@ -96,7 +96,10 @@ export interface Leftover {
   readonly committed: boolean;
 }
 
-/** Frozen disks. Disposing releases everything; without `commit` it also removes what was made for this snapshot. */
+/**
+ * Frozen disks. Disposing releases everything; if `commit` was never called it also removes what was made for this
+ * snapshot. After a `commit` that failed it leaves what `recover` needs to finish it.
+ */
 export interface Snapshot extends AsyncDisposable {
   /** When the disks were frozen. */
   readonly time: Date;

@@ -1,4 +1,6 @@
 export * from './deferred.js';
+export * from './fake-disk.js';
+export * from './fake-hypervisor.js';
 export * from './memory-export.js';
 export * from './nbd-credentials.js';
 export * from './nbd-fixture.js';
