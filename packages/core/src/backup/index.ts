@@ -1,5 +1,13 @@
+export { type CopyOptions, type CopySummary, copyDisk } from './copy/copy-disk.js';
 export * from './events.js';
+export { DamagedFrameError } from './image/damaged-frame.js';
 export * from './image.js';
 export * from './jobs.js';
 export * from './manifest.js';
+export { type FoundBackup, findBackup } from './repository/find-backup.js';
+export { type OpenRepositoryOptions, openRepository } from './repository/open-repository.js';
 export * from './repository.js';
+export { runBackup } from './run-backup.js';
+export { runRestore } from './run-restore.js';
+export { runVerify } from './run-verify.js';
+export { type FileTargetOptions, openFileTarget } from './target/file-target.js';

@@ -67,14 +67,23 @@ export interface Place extends AsyncDisposable {
 export type Tip =
   | { readonly kind: 'none' }
   | { readonly kind: 'broken'; readonly detail: string }
-  | { readonly kind: 'backup'; readonly manifest: Manifest; readonly checkpoint: Checkpoint | null };
+  | {
+      readonly kind: 'backup';
+      readonly manifest: Manifest;
+      readonly checkpoint: Checkpoint | null;
+      /** Every name that a disk has or had in the chain: another disk cannot have it there. */
+      readonly diskNames: readonly string[];
+    };
 
 export interface BackupPlan {
   readonly guest: Guest;
   readonly compression: Compression;
 }
 
-/** A backup that does not exist yet. Disposed without `commit`, it leaves nothing. */
+/**
+ * A backup that does not exist yet. Disposed without `commit`, it leaves no file; its journal stays for the next run
+ * unless `close` says that the hypervisor is clean.
+ */
 export interface BackupDraft extends AsyncDisposable {
   readonly id: string;
   /** For the plugin; open from now until `close`. */
@@ -84,7 +93,7 @@ export interface BackupDraft extends AsyncDisposable {
   disk(disk: DraftDisk): Promise<ImageWriter>;
   /** The commit point: durable when it returns. */
   commit(record: CommitRecord): Promise<Manifest>;
-  /** Forgets the journal: nothing is left to do on the hypervisor. */
+  /** Forgets the journal: nothing is left to do on the hypervisor. Without `commit` before, also removes the files. */
   close(): Promise<void>;
 }
 

@@ -1,0 +1,193 @@
+import { VBackupError } from '../../errors/index.js';
+import { type Extent, splitAt } from '../../extent/index.js';
+import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
+import type { ImageWriter } from '../image.js';
+import { type Slot, SlotPool } from '../workers/slot-pool.js';
+import { ByteLimiter } from './byte-limiter.js';
+import { Channel } from './channel.js';
+import { frameLengthOf, PAGE_LENGTH, shortestZeroRunOf, slotCountOf } from './geometry.js';
+import { type PlannedRange, planCopy } from './plan-copy.js';
+import { zeroRuns } from './zero-runs.js';
+
+/** The longest request to the device: longer ones leave the processor's cache. */
+const REQUEST_LENGTH = 1024 * 1024;
+/** Bytes that are asked for and have not arrived. */
+const IN_FLIGHT_BYTES = 4 * 1024 * 1024;
+/** Many short ranges share a slot. */
+const BATCH_ITEM_LIMIT = 256;
+
+export interface CopyOptions extends WithSignal {
+  readonly reader: BlockReader;
+  readonly writer: ImageWriter;
+  /** The disk's size in bytes. */
+  readonly size: number;
+  /** What must be copied: ascending and disjoint. */
+  readonly extents: Iterable<Extent>;
+  /** Bytes of `extents` that are in the writer. */
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+export interface CopySummary {
+  /** Bytes that were read from the device. */
+  readonly readLength: number;
+}
+
+/**
+ * Copies ranges of a frozen disk into an image: several reads in flight into pooled slots, zeros found per page, and
+ * handed to the writer in ascending order. Returns when the writer has taken everything; the caller finishes it.
+ */
+export async function copyDisk(options: CopyOptions): Promise<CopySummary> {
+  return new DiskCopy(options).run();
+}
+
+type Item = { readonly range: PlannedRange; readonly bytes: Buffer; readonly arrived: Promise<void> };
+type Batch = { readonly slot: Slot; readonly items: Item[]; filled: number };
+
+const EMPTY = Buffer.alloc(0);
+
+class DiskCopy {
+  readonly #options: CopyOptions;
+  readonly #frameLength: number;
+  readonly #unit: number;
+  readonly #slots: SlotPool;
+  readonly #limiter: ByteLimiter;
+  readonly #requestLength: number;
+  readonly #batches = new Channel<Batch>();
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #reads = new Set<Promise<void>>();
+  #readLength = 0;
+  #done = 0;
+
+  constructor(options: CopyOptions) {
+    const { reader, size, signal } = options;
+    if (reader.size < size || reader.limits.alignment > REQUEST_LENGTH) {
+      const detail = `${reader.size} bytes in units of ${reader.limits.alignment}`;
+      throw new VBackupError('VB_SNAPSHOT_INVALID', `cannot read a disk of ${size} bytes from a device of ${detail}`);
+    }
+    this.#options = options;
+    this.#frameLength = frameLengthOf(size);
+    this.#unit = Math.max(PAGE_LENGTH, reader.limits.alignment);
+    this.#slots = new SlotPool({ count: slotCountOf(this.#frameLength), length: this.#frameLength });
+    this.#limiter = new ByteLimiter({ count: reader.limits.maximumInFlight, bytes: IN_FLIGHT_BYTES });
+    this.#requestLength = Math.min(REQUEST_LENGTH, reader.limits.maximumRequest);
+    this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
+  }
+
+  async run(): Promise<CopySummary> {
+    const halves = [this.#guard(this.#produce()), this.#guard(this.#consume())];
+    await Promise.all(halves);
+    // Slots belong to the device until its reads are settled, however they end.
+    await Promise.allSettled(this.#reads);
+    this.#signal.throwIfAborted();
+    return { readLength: this.#readLength };
+  }
+
+  /** The first failure stops both halves, and is the one that is told. */
+  async #guard(half: Promise<void>): Promise<void> {
+    try {
+      await half;
+    } catch (error) {
+      this.#stop.abort(error);
+      this.#batches.close();
+    }
+  }
+
+  async #produce(): Promise<void> {
+    let batch: Batch | undefined;
+    for await (const range of this.#pieces()) {
+      const needed = range.kind === 'data' ? this.#aligned(range.length) : 0;
+      if (
+        batch !== undefined &&
+        (batch.items.length === BATCH_ITEM_LIMIT || batch.filled + needed > this.#frameLength)
+      ) {
+        this.#batches.push(batch);
+        batch = undefined;
+      }
+      batch ??= { slot: await this.#slots.acquire({ signal: this.#signal }), items: [], filled: 0 };
+      batch.items.push(await this.#item(range, batch, needed));
+      batch.filled += needed;
+    }
+    if (batch !== undefined) this.#batches.push(batch);
+    this.#batches.close();
+  }
+
+  /** Data is cut at the frames of the disk; zeros need no slot. */
+  async *#pieces(): AsyncGenerator<PlannedRange> {
+    const { reader, size, extents } = this.#options;
+    for await (const range of planCopy({ reader, size, extents, unit: this.#unit, signal: this.#signal })) {
+      if (range.kind === 'zero') yield range;
+      else for (const piece of splitAt([range], this.#frameLength)) yield { kind: 'data', ...piece };
+    }
+  }
+
+  #aligned(length: number): number {
+    return Math.ceil(length / this.#options.reader.limits.alignment) * this.#options.reader.limits.alignment;
+  }
+
+  async #item(range: PlannedRange, batch: Batch, needed: number): Promise<Item> {
+    if (range.kind === 'zero') return { range, bytes: EMPTY, arrived: Promise.resolve() };
+    const target = batch.slot.buffer.subarray(batch.filled, batch.filled + needed);
+    const reads: Promise<void>[] = [];
+    for (let at = 0; at < needed; at += this.#requestLength) {
+      const piece = target.subarray(at, at + this.#requestLength);
+      await this.#limiter.acquire(piece.length, { signal: this.#signal });
+      reads.push(this.#read(range.offset + at, piece));
+    }
+    const arrived = Promise.all(reads).then(() => undefined);
+    arrived.catch(() => undefined);
+    return { range, bytes: target.subarray(0, range.length), arrived };
+  }
+
+  #read(offset: number, target: Buffer): Promise<void> {
+    const read = this.#options.reader.read(offset, target, { signal: this.#signal }).finally(() => {
+      this.#limiter.release(target.length);
+      this.#reads.delete(read);
+    });
+    read.catch((error: unknown) => this.#stop.abort(error));
+    this.#reads.add(read);
+    this.#readLength += target.length;
+    return read;
+  }
+
+  async #consume(): Promise<void> {
+    const writing = new Set<Promise<void>>();
+    for await (const batch of this.#batches) {
+      this.#signal.throwIfAborted();
+      const written = this.#written(batch, await this.#handOver(batch)).finally(() => writing.delete(written));
+      written.catch((error: unknown) => this.#stop.abort(error));
+      writing.add(written);
+    }
+    await Promise.all(writing);
+  }
+
+  async #handOver(batch: Batch): Promise<readonly Promise<void>[]> {
+    const { writer } = this.#options;
+    const writes: Promise<void>[] = [];
+    const track = (write: Promise<void>): void => {
+      write.catch((error: unknown) => this.#stop.abort(error));
+      writes.push(write);
+    };
+    for (const { range, bytes, arrived } of batch.items) {
+      await arrived;
+      this.#signal.throwIfAborted();
+      if (range.kind === 'zero') {
+        track(writer.zero(range.offset, range.length));
+        continue;
+      }
+      for (const run of zeroRuns(bytes, shortestZeroRunOf(this.#frameLength))) {
+        const offset = range.offset + run.offset;
+        if (run.kind === 'zero') track(writer.zero(offset, run.length));
+        else track(writer.data(offset, bytes.subarray(run.offset, run.offset + run.length)));
+      }
+    }
+    return writes;
+  }
+
+  async #written(batch: Batch, writes: readonly Promise<void>[]): Promise<void> {
+    await Promise.all(writes);
+    batch.slot.release();
+    for (const { range } of batch.items) this.#done += range.length;
+    this.#options.onProgress?.(this.#done);
+  }
+}

@@ -1,0 +1,27 @@
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Zeros are found in units of this length, and every frame but a disk's last begins and ends on a multiple of it. */
+export const PAGE_LENGTH = 64 * KiB;
+
+const SHORTEST_FRAME = MiB;
+const LONGEST_FRAME = 16 * MiB;
+/** A disk has about this many frames at most, so that its index stays small. */
+const FRAME_COUNT_AIM = 2 ** 20;
+
+/** All slots of one kind take at most this many bytes … */
+const SLOT_BYTES = 48 * MiB;
+/** … and are never more than this: what is in flight should stay in the processor's cache. */
+const SLOT_COUNT_LIMIT = 8;
+
+/** The length of a disk's frames: a power of two from 1 MiB to 16 MiB that grows with the disk. */
+export function frameLengthOf(size: number): number {
+  const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, size / FRAME_COUNT_AIM)));
+  return Math.min(LONGEST_FRAME, Math.max(SHORTEST_FRAME, wanted));
+}
+
+/** How many slots of `length` a pool has. */
+export const slotCountOf = (length: number): number => Math.min(SLOT_COUNT_LIMIT, Math.floor(SLOT_BYTES / length));
+
+/** A shorter run of zeros inside data is stored as data: it would cost more frames than it saves bytes. */
+export const shortestZeroRunOf = (frameLength: number): number => Math.max(PAGE_LENGTH, frameLength / 16);

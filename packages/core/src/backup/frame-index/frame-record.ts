@@ -1,0 +1,92 @@
+import { readUInt64LE, writeUInt64LE } from '../../bytes/index.js';
+import { ProtocolError } from '../../errors/index.js';
+
+/**
+ * The index of a stream: a header, one record per frame in the order of the file, a footer; 64 bytes each, little endian.
+ *
+ *     header   0 "vbindex\0"   8 version u32 = 1   12 record length u32 = 64   16 disk size u64   24 zeros
+ *     record   0 kind u8: 1 data, 2 zero   1 zeros   4 stored length u32   8 disk offset u64   16 length u64
+ *              24 file offset u64: where the payload begins (of a zero frame: where its header ends)
+ *              32 SHA-256 of the frame's disk bytes (of a zero frame: zeros)
+ *     footer   0 "vbindend"   8 number of records u64   16 zeros   32 SHA-256 of everything before the footer
+ */
+export const RECORD_LENGTH = 64;
+export const INDEX_VERSION = 1;
+export const INDEX_MAGIC = Buffer.from('vbindex\0', 'latin1');
+export const FOOTER_MAGIC = Buffer.from('vbindend', 'latin1');
+export const DIGEST_LENGTH = 32;
+
+/** No frame with a payload is longer (specs: SparseStream, safe profile: one LZ4 frame of at most 16 MiB). */
+export const DATA_FRAME_LENGTH_LIMIT = 16 * 1024 * 1024;
+/** The longest payload: incompressible data in LZ4 blocks of 64 KiB grows by less than 1/1000, and the frame's own header. */
+export const STORED_LENGTH_LIMIT = DATA_FRAME_LENGTH_LIMIT + DATA_FRAME_LENGTH_LIMIT / 128 + 4096;
+
+export interface FrameRecord {
+  readonly kind: 'data' | 'zero';
+  /** On the disk. */
+  readonly offset: number;
+  readonly length: number;
+  /** In the file: the payload. */
+  readonly fileOffset: number;
+  readonly storedLength: number;
+  /** SHA-256 of the disk's bytes; zeros for a zero frame. */
+  readonly digest: Buffer;
+}
+
+const KIND_DATA = 1;
+const KIND_ZERO = 2;
+
+export function encodeRecord(record: FrameRecord, into: Buffer, at: number): void {
+  into.fill(0, at, at + 32);
+  into.writeUInt8(record.kind === 'data' ? KIND_DATA : KIND_ZERO, at);
+  into.writeUInt32LE(record.storedLength, at + 4);
+  writeUInt64LE(into, record.offset, at + 8);
+  writeUInt64LE(into, record.length, at + 16);
+  writeUInt64LE(into, record.fileOffset, at + 24);
+  record.digest.copy(into, at + 32, 0, DIGEST_LENGTH);
+}
+
+/**
+ * @param fileOffset where `bytes` lies in the index, for the message
+ * @throws ProtocolError VB_INDEX_DAMAGED
+ */
+export function decodeRecord(bytes: Buffer, at: number, fileOffset: number): FrameRecord {
+  const kind = bytes.readUInt8(at);
+  if (kind !== KIND_DATA && kind !== KIND_ZERO) {
+    throw new ProtocolError('VB_INDEX_DAMAGED', `frame of kind ${kind}`, fileOffset);
+  }
+  const record: FrameRecord = {
+    kind: kind === KIND_DATA ? 'data' : 'zero',
+    storedLength: bytes.readUInt32LE(at + 4),
+    offset: readUInt64LE(bytes, at + 8),
+    length: readUInt64LE(bytes, at + 16),
+    fileOffset: readUInt64LE(bytes, at + 24),
+    digest: Buffer.from(bytes.subarray(at + 32, at + 64)),
+  };
+  const longest = record.kind === 'data' ? DATA_FRAME_LENGTH_LIMIT : Number.MAX_SAFE_INTEGER;
+  if (record.length === 0 || record.length > longest || record.storedLength > STORED_LENGTH_LIMIT) {
+    throw new ProtocolError(
+      'VB_INDEX_DAMAGED',
+      `frame of ${record.length} bytes in ${record.storedLength}`,
+      fileOffset,
+    );
+  }
+  return record;
+}
+
+export function encodeIndexHeader(size: number): Buffer {
+  const header = Buffer.alloc(RECORD_LENGTH);
+  INDEX_MAGIC.copy(header);
+  header.writeUInt32LE(INDEX_VERSION, 8);
+  header.writeUInt32LE(RECORD_LENGTH, 12);
+  writeUInt64LE(header, size, 16);
+  return header;
+}
+
+export function encodeIndexFooter(count: number, digest: Buffer): Buffer {
+  const footer = Buffer.alloc(RECORD_LENGTH);
+  FOOTER_MAGIC.copy(footer);
+  writeUInt64LE(footer, count, 8);
+  digest.copy(footer, 32);
+  return footer;
+}

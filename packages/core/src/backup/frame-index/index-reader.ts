@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+import { readUInt64LE } from '../../bytes/index.js';
+import { ProtocolError } from '../../errors/index.js';
+import type { WithSignal } from '../../hypervisor/index.js';
+import { readFully } from '../storage/durable.js';
+import { withIo } from '../storage/io-error.js';
+import {
+  decodeRecord,
+  FOOTER_MAGIC,
+  type FrameRecord,
+  INDEX_MAGIC,
+  INDEX_VERSION,
+  RECORD_LENGTH,
+} from './frame-record.js';
+
+const SCAN_RECORDS = 1024;
+/** Records around one that was asked for: the next frames are asked for next. */
+const CACHED_RECORDS = 256;
+
+/** The index of one stream, opened: checked as a whole by `scan`, then single records by number. */
+export class FrameIndexReader implements AsyncDisposable {
+  readonly path: string;
+  /** The disk's. */
+  readonly size: number;
+  readonly count: number;
+  readonly #file: FileHandle;
+  #cached: readonly FrameRecord[] = [];
+  #cachedFrom = 0;
+
+  private constructor(file: FileHandle, path: string, shape: { size: number; count: number }) {
+    this.#file = file;
+    this.path = path;
+    this.size = shape.size;
+    this.count = shape.count;
+  }
+
+  /** @throws ProtocolError VB_INDEX_DAMAGED: not an index, cut short, or longer than its footer says */
+  static async open(path: string): Promise<FrameIndexReader> {
+    return withIo(`cannot read the index ${path}`, async () => {
+      const file = await open(path, 'r');
+      try {
+        return new FrameIndexReader(file, path, await readShape(file, path));
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Every record in order, each checked: ascending, disjoint, inside the disk; and at the end the index's own digest.
+   * @throws ProtocolError VB_INDEX_DAMAGED
+   */
+  async *scan(options: WithSignal = {}): AsyncGenerator<FrameRecord> {
+    const hash = createHash('sha256');
+    const header = Buffer.alloc(RECORD_LENGTH);
+    await readFully(this.#file, header, 0);
+    hash.update(header);
+    let end = 0;
+    let fileEnd = 0;
+    for (let first = 0; first < this.count; first += SCAN_RECORDS) {
+      options.signal?.throwIfAborted();
+      const bytes = await this.#bytes(first, Math.min(SCAN_RECORDS, this.count - first));
+      hash.update(bytes);
+      for (const record of this.#decode(bytes, first)) {
+        const at = (1 + first) * RECORD_LENGTH;
+        if (record.offset < end || record.offset + record.length > this.size || record.fileOffset < fileEnd) {
+          throw this.#damaged(`frame at disk offset ${record.offset} is out of order or beyond the disk`, at);
+        }
+        end = record.offset + record.length;
+        fileEnd = record.fileOffset + record.storedLength;
+        yield record;
+      }
+    }
+    const footer = await this.#bytes(this.count, 1);
+    if (!hash.digest().equals(footer.subarray(32)))
+      throw this.#damaged('digest differs', (this.count + 1) * RECORD_LENGTH);
+  }
+
+  /** One record by number. */
+  async record(number: number): Promise<FrameRecord> {
+    const known = this.#cached[number - this.#cachedFrom];
+    if (known !== undefined && number >= this.#cachedFrom) return known;
+    const bytes = await this.#bytes(number, Math.min(CACHED_RECORDS, this.count - number));
+    const records = [...this.#decode(bytes, number)];
+    this.#cached = records;
+    this.#cachedFrom = number;
+    const record = records[0];
+    if (record === undefined) throw this.#damaged(`no frame ${number}`, (number + 1) * RECORD_LENGTH);
+    return record;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
+
+  *#decode(bytes: Buffer, first: number): Generator<FrameRecord> {
+    for (let at = 0; at < bytes.length; at += RECORD_LENGTH) {
+      yield decodeRecord(bytes, at, (1 + first) * RECORD_LENGTH + at);
+    }
+  }
+
+  async #bytes(first: number, count: number): Promise<Buffer> {
+    const bytes = Buffer.allocUnsafe(count * RECORD_LENGTH);
+    const position = (1 + first) * RECORD_LENGTH;
+    const filled = await withIo(`cannot read the index ${this.path}`, () => readFully(this.#file, bytes, position));
+    if (filled < bytes.length) throw this.#damaged('cut short', position + filled);
+    return bytes;
+  }
+
+  #damaged(detail: string, offset: number): ProtocolError {
+    return new ProtocolError('VB_INDEX_DAMAGED', `index ${this.path}: ${detail}`, offset);
+  }
+}
+
+async function readShape(file: FileHandle, path: string): Promise<{ size: number; count: number }> {
+  const { size: length } = await file.stat();
+  const header = Buffer.alloc(RECORD_LENGTH);
+  const footer = Buffer.alloc(RECORD_LENGTH);
+  await readFully(file, header, 0);
+  await readFully(file, footer, Math.max(0, length - RECORD_LENGTH));
+  if (!header.subarray(0, 8).equals(INDEX_MAGIC)) {
+    throw new ProtocolError('VB_INDEX_DAMAGED', `${path} is not an index of frames`, 0);
+  }
+  if (header.readUInt32LE(8) !== INDEX_VERSION || header.readUInt32LE(12) !== RECORD_LENGTH) {
+    throw new ProtocolError('VB_INDEX_DAMAGED', `index ${path} has version ${header.readUInt32LE(8)}`, 8);
+  }
+  const count = readUInt64LE(footer, 8);
+  if (!footer.subarray(0, 8).equals(FOOTER_MAGIC) || (count + 2) * RECORD_LENGTH !== length) {
+    throw new ProtocolError('VB_INDEX_DAMAGED', `index ${path} is cut short`, length);
+  }
+  return { size: readUInt64LE(header, 16), count };
+}

@@ -1,0 +1,56 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { VBackupError } from '../../errors/index.js';
+import { withIo } from '../storage/io-error.js';
+
+/** A file that grows at its end, by vectored writes; one at a time. */
+export class AppendFile implements AsyncDisposable {
+  readonly path: string;
+  readonly handle: FileHandle;
+  #length = 0;
+
+  private constructor(path: string, handle: FileHandle) {
+    this.path = path;
+    this.handle = handle;
+  }
+
+  /** Makes the file, or empties what a dead run left under this name. */
+  static async create(path: string): Promise<AppendFile> {
+    return withIo(`cannot make ${path}`, async () => new AppendFile(path, await open(path, 'w', 0o640)));
+  }
+
+  /** Writes all buffers, in order. */
+  async append(buffers: readonly Buffer[]): Promise<void> {
+    let rest = buffers;
+    while (rest.length > 0) {
+      const { bytesWritten } = await withIo(`cannot write ${this.path}`, () =>
+        this.handle.writev([...rest], this.#length),
+      );
+      if (bytesWritten === 0) throw new VBackupError('VB_NO_SPACE', `cannot write ${this.path}: nothing is taken`);
+      this.#length += bytesWritten;
+      rest = without(rest, bytesWritten);
+    }
+  }
+
+  /** Overwrites bytes that were written before. */
+  async patch(bytes: Buffer, position: number): Promise<void> {
+    await withIo(`cannot write ${this.path}`, () => this.handle.write(bytes, 0, bytes.length, position));
+  }
+
+  async sync(): Promise<void> {
+    await withIo(`cannot sync ${this.path}`, () => this.handle.sync());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.handle.close();
+  }
+}
+
+/** What is left of `buffers` behind the first `length` bytes. */
+function without(buffers: readonly Buffer[], length: number): readonly Buffer[] {
+  let skip = length;
+  for (const [index, buffer] of buffers.entries()) {
+    if (skip < buffer.length) return [buffer.subarray(skip), ...buffers.slice(index + 1)];
+    skip -= buffer.length;
+  }
+  return [];
+}

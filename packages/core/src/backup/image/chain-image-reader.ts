@@ -1,0 +1,160 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VBackupError } from '../../errors/index.js';
+import type { AllocationExtent, Extent } from '../../extent/index.js';
+import type { WithSignal } from '../../hypervisor/index.js';
+import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
+import { FrameIndexReader } from '../frame-index/index-reader.js';
+import type { ImageReader } from '../image.js';
+import type { Manifest, ManifestDisk } from '../manifest.js';
+import { withIo } from '../storage/io-error.js';
+import { SlotPool } from '../workers/slot-pool.js';
+import { sharedWorkers } from '../workers/worker-pool.js';
+import { type DiskLayer, diskLayers } from './disk-layers.js';
+import { FrameCache } from './frame-cache.js';
+import { loadFrame, type StreamSource, storedSlotLength } from './frame-loader.js';
+import { type Segment, SegmentMap } from './segment-map.js';
+
+/** Frames that are read from files at once. */
+const LOAD_LIMIT = 3;
+
+/** Names one disk of one backup. */
+export interface ImageSelection extends WithSignal {
+  /** The repository's folder. */
+  readonly root: string;
+  readonly manifest: Manifest;
+  readonly disk: string;
+}
+
+interface Layer {
+  readonly index: FrameIndexReader;
+  readonly source: StreamSource;
+}
+
+/** One disk of one backup, its chain resolved through the indexes: any range is read without reading the rest. */
+export class ChainImageReader implements ImageReader {
+  readonly size: number;
+  readonly #layers: readonly Layer[];
+  readonly #map: SegmentMap;
+  readonly #cache: FrameCache;
+  readonly #stored: SlotPool;
+  readonly #lease = sharedWorkers.lease();
+
+  private constructor(map: SegmentMap, layers: readonly Layer[]) {
+    this.size = map.size;
+    this.#map = map;
+    this.#layers = layers;
+    const frameLength = frameLengthOf(map.size);
+    this.#cache = new FrameCache({ count: slotCountOf(frameLength), length: frameLength });
+    this.#stored = new SlotPool({ count: LOAD_LIMIT, length: storedSlotLength(frameLength) });
+  }
+
+  /**
+   * Checks every link of the chain before the first byte is read.
+   * @throws VBackupError VB_BACKUP_NOT_FOUND (no such disk), VB_CHAIN_BROKEN, VB_FILE_MISSING, VB_FILE_SIZE,
+   * VB_INDEX_DAMAGED
+   */
+  static async open(selection: ImageSelection): Promise<ChainImageReader> {
+    const { root, manifest, signal } = selection;
+    const disks = await diskLayers(root, manifest, selection.disk);
+    const layers: Layer[] = [];
+    try {
+      let map = SegmentMap.empty(0);
+      for (const [number, disk] of disks.entries()) {
+        const layer = await openLayer(root, disk);
+        layers.push(layer);
+        map = await map.overlay(number, disk.disk.size, layer.index.scan({ signal }));
+      }
+      return new ChainImageReader(map, layers);
+    } catch (error) {
+      await closeLayers(layers);
+      throw error;
+    }
+  }
+
+  *extents(range: Extent = { offset: 0, length: this.size }): Generator<AllocationExtent> {
+    let last: AllocationExtent | undefined;
+    for (const { offset, length, frame } of this.#map.segments(range)) {
+      const kind = frame === null ? 'zero' : 'data';
+      if (last?.kind === kind) {
+        last = { kind, offset: last.offset, length: last.length + length };
+        continue;
+      }
+      if (last !== undefined) yield last;
+      last = { kind, offset, length };
+    }
+    if (last !== undefined) yield last;
+  }
+
+  async read(offset: number, target: Buffer, options: WithSignal = {}): Promise<void> {
+    if (offset < 0 || offset + target.length > this.size) {
+      throw new VBackupError('VB_INVALID_ARGUMENT', `cannot read ${target.length} bytes at ${offset} of ${this.size}`);
+    }
+    for (const segment of this.#map.segments({ offset, length: target.length })) {
+      options.signal?.throwIfAborted();
+      const part = target.subarray(segment.offset - offset, segment.offset - offset + segment.length);
+      if (segment.frame === null) part.fill(0);
+      else await this.#readSegment({ ...segment, frame: segment.frame }, part, options);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await closeLayers(this.#layers);
+    await this.#lease[Symbol.asyncDispose]();
+  }
+
+  async #readSegment(
+    segment: Segment & { readonly frame: { readonly layer: number; readonly number: number } },
+    target: Buffer,
+    options: WithSignal,
+  ): Promise<void> {
+    const layer = this.#layers[segment.frame.layer];
+    if (layer === undefined) throw new VBackupError('VB_INTERNAL', `no layer ${segment.frame.layer}`);
+    const record = await layer.index.record(segment.frame.number);
+    const at = segment.offset - record.offset;
+    const load = async (slot: Buffer): Promise<Buffer> => {
+      const bytes = slot.subarray(0, record.length);
+      const stored = await this.#stored.acquire(options);
+      try {
+        await loadFrame(layer.source, record, { workers: sharedWorkers, stored: stored.buffer, target: bytes });
+      } finally {
+        stored.release();
+      }
+      return bytes;
+    };
+    const use = (bytes: Buffer): void => {
+      bytes.copy(target, 0, at, at + target.length);
+    };
+    await this.#cache.use(`${segment.frame.layer}/${segment.frame.number}`, { load, use }, options);
+  }
+}
+
+async function openLayer(root: string, { manifest, disk }: DiskLayer): Promise<Layer> {
+  const index = await FrameIndexReader.open(join(root, manifest.chain, disk.index));
+  try {
+    const path = join(root, manifest.chain, disk.file);
+    const file: FileHandle = await withIo(`cannot open ${path}`, () => open(path, 'r'));
+    return { index, source: sourceOf(file, { path, manifest, disk }) };
+  } catch (error) {
+    await index[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** A stream of a backup for {@link loadFrame}. */
+export const sourceOf = (
+  file: FileHandle,
+  of: { readonly path: string; readonly manifest: Manifest; readonly disk: ManifestDisk },
+): StreamSource => ({
+  file,
+  path: of.path,
+  compressed: of.manifest.compression === 'lz4',
+  what: `backup ${of.manifest.id}, disk ${of.disk.name}`,
+});
+
+async function closeLayers(layers: readonly Layer[]): Promise<void> {
+  for (const { index, source } of layers) {
+    await index[Symbol.asyncDispose]();
+    await source.file.close();
+  }
+}

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { splitAt } from '../../extent/index.js';
+import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
+import type { Compression } from '../manifest.js';
+import { SlotPool } from '../workers/slot-pool.js';
+import type { WorkerPool } from '../workers/worker-pool.js';
+
+/** What incompressible data grows by as an LZ4 frame: header, end mark, and a word per block of at most 4 MiB. */
+const LZ4_GROWTH = 4096;
+/** Frames of zeros, compressed, by length; nearly always there is one length. */
+const ZERO_FRAME_LIMIT = 64;
+
+/** One frame as it goes to the file. */
+export interface StoredFrame {
+  readonly stored: Buffer;
+  /** SHA-256 of the disk's bytes. */
+  readonly digest: Buffer;
+  release(): void;
+}
+
+/** Turns a disk's bytes into frames' payloads, in worker threads. */
+export class FrameEncoder {
+  readonly #workers: WorkerPool;
+  readonly #compression: Compression;
+  readonly #slots: SlotPool | null;
+  readonly #frameLength: number;
+  readonly #zeroFrames = new Map<number, StoredFrame>();
+  #zeros: Buffer | undefined;
+
+  constructor(parts: { workers: WorkerPool; compression: Compression; size: number }) {
+    this.#workers = parts.workers;
+    this.#compression = parts.compression;
+    this.#frameLength = frameLengthOf(parts.size);
+    const length = this.#frameLength + LZ4_GROWTH;
+    this.#slots = parts.compression === 'none' ? null : new SlotPool({ count: slotCountOf(this.#frameLength), length });
+  }
+
+  /** No range that is encoded crosses a multiple of the frames' length. */
+  split(offset: number, length: number): Iterable<{ offset: number; length: number }> {
+    return splitAt([{ offset, length }], this.#frameLength);
+  }
+
+  /** Compresses and hashes; `bytes` must stay as they are until the frame is released. */
+  async encode(bytes: Buffer): Promise<StoredFrame> {
+    // The slot is taken in the order of the calls, so that the frame that is written next always has one.
+    const slot = this.#slots === null ? null : await this.#slots.acquire();
+    try {
+      const done = await this.#workers.encode(shared(bytes), slot?.buffer ?? null);
+      const stored = slot === null ? bytes : slot.buffer.subarray(0, done.length);
+      return { stored, digest: done.digest, release: () => slot?.release() };
+    } catch (error) {
+      slot?.release();
+      throw error;
+    }
+  }
+
+  /** A frame of `length` zeros, made once. */
+  async zeros(length: number): Promise<StoredFrame> {
+    const known = this.#zeroFrames.get(length);
+    if (known !== undefined) return known;
+    this.#zeros ??= Buffer.from(new SharedArrayBuffer(this.#frameLength));
+    const bytes = this.#zeros.subarray(0, length);
+    const frame = this.#compression === 'none' ? uncompressedZeros(bytes) : await this.#compressedZeros(bytes);
+    if (this.#zeroFrames.size >= ZERO_FRAME_LIMIT) this.#zeroFrames.clear();
+    this.#zeroFrames.set(length, frame);
+    return frame;
+  }
+
+  async #compressedZeros(bytes: Buffer): Promise<StoredFrame> {
+    const output = Buffer.from(new SharedArrayBuffer(bytes.length + LZ4_GROWTH));
+    const done = await this.#workers.encode(bytes, output);
+    return { stored: Buffer.from(output.subarray(0, done.length)), digest: done.digest, release: () => undefined };
+  }
+}
+
+function uncompressedZeros(bytes: Buffer): StoredFrame {
+  return { stored: bytes, digest: createHash('sha256').update(bytes).digest(), release: () => undefined };
+}
+
+/** The same bytes where workers see them. The pipeline's slots are there already. */
+function shared(bytes: Buffer): Buffer {
+  if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
+  const copy = Buffer.from(new SharedArrayBuffer(bytes.length));
+  bytes.copy(copy);
+  return copy;
+}

@@ -1,0 +1,102 @@
+import type { FileHandle } from 'node:fs/promises';
+import { VBackupError } from '../../errors/index.js';
+import { encodeFrameHeader, FRAME_HEADER_LENGTH, TERMINATOR } from '../../sparse-stream/index.js';
+import type { FrameRecord } from '../frame-index/frame-record.js';
+import { readFully } from '../storage/durable.js';
+import { ioError } from '../storage/io-error.js';
+import type { WorkerPool } from '../workers/worker-pool.js';
+import { DamagedFrameError } from './damaged-frame.js';
+
+/** What surrounds a payload in the file. */
+const ENVELOPE_LENGTH = FRAME_HEADER_LENGTH + TERMINATOR.length;
+
+/** How long a buffer must be for any stored frame of `frameLength` bytes. */
+export const storedSlotLength = (frameLength: number): number => frameLength + 4096 + ENVELOPE_LENGTH;
+
+/** One open stream. */
+export interface StreamSource {
+  readonly file: FileHandle;
+  readonly path: string;
+  readonly compressed: boolean;
+  /** The backup and the disk, for messages. */
+  readonly what: string;
+}
+
+/**
+ * Reads one DATA frame with its header, decodes it, and compares its bytes with the digest of the index.
+ * @param stored - for the frame as it lies in the file; in shared memory, {@link storedSlotLength} bytes
+ * @param target - for the disk's bytes, exactly the frame's length; in shared memory
+ * @throws DamagedFrameError VB_FRAME_DAMAGED, VB_FRAME_DIGEST
+ */
+export async function loadFrame(
+  source: StreamSource,
+  record: FrameRecord,
+  memory: { readonly workers: WorkerPool; readonly stored: Buffer; readonly target: Buffer },
+): Promise<void> {
+  const { workers, stored, target } = memory;
+  const damaged = (
+    detail: string,
+    cause?: unknown,
+    code: 'VB_FRAME_DAMAGED' | 'VB_FRAME_DIGEST' = 'VB_FRAME_DAMAGED',
+  ) => new DamagedFrameError(code, placeOf(source, record), detail, cause);
+  const length = record.storedLength + ENVELOPE_LENGTH;
+  if (length > stored.length || target.length !== record.length) throw damaged(`frame of ${length} bytes is too long`);
+  const bytes = stored.subarray(0, length);
+  await fill(source, bytes, record.fileOffset - FRAME_HEADER_LENGTH, damaged);
+  const header = encodeFrameHeader({ kind: 'data', start: record.offset, length: record.length });
+  if (!bytes.subarray(0, FRAME_HEADER_LENGTH).equals(header)) throw damaged('frame header differs from the index');
+  if (!bytes.subarray(-TERMINATOR.length).equals(TERMINATOR)) throw damaged('frame does not end with a line end');
+  const payload = bytes.subarray(FRAME_HEADER_LENGTH, FRAME_HEADER_LENGTH + record.storedLength);
+  if (!source.compressed && payload.length !== record.length) throw damaged(`payload of ${payload.length} bytes`);
+  const digest = await decode(payload, { workers, target, compressed: source.compressed }, damaged);
+  if (!digest.equals(record.digest)) throw damaged('digest differs', undefined, 'VB_FRAME_DIGEST');
+}
+
+/** Checks the header of a ZERO frame. @throws DamagedFrameError VB_FRAME_DAMAGED */
+export async function checkZeroFrame(source: StreamSource, record: FrameRecord): Promise<void> {
+  const damaged = (detail: string, cause?: unknown) =>
+    new DamagedFrameError('VB_FRAME_DAMAGED', placeOf(source, record), detail, cause);
+  const bytes = Buffer.alloc(FRAME_HEADER_LENGTH);
+  await fill(source, bytes, record.fileOffset - FRAME_HEADER_LENGTH, damaged);
+  const header = encodeFrameHeader({ kind: 'zero', start: record.offset, length: record.length });
+  if (!bytes.equals(header)) throw damaged('frame header differs from the index');
+}
+
+async function decode(
+  payload: Buffer,
+  memory: { readonly workers: WorkerPool; readonly target: Buffer; readonly compressed: boolean },
+  damaged: (detail: string, cause: unknown) => DamagedFrameError,
+): Promise<Buffer> {
+  if (!memory.compressed) {
+    payload.copy(memory.target);
+    return (await memory.workers.decode(memory.target, null)).digest;
+  }
+  try {
+    return (await memory.workers.decode(payload, memory.target)).digest;
+  } catch (error) {
+    if (error instanceof VBackupError && error.code === 'VB_FRAME_DAMAGED') throw damaged(error.message, error);
+    throw error;
+  }
+}
+
+async function fill(
+  source: StreamSource,
+  bytes: Buffer,
+  position: number,
+  damaged: (detail: string, cause?: unknown) => DamagedFrameError,
+): Promise<void> {
+  let filled = 0;
+  try {
+    filled = await readFully(source.file, bytes, Math.max(0, position));
+  } catch (error) {
+    throw damaged('the file cannot be read', ioError(error, `cannot read ${source.path}`));
+  }
+  if (filled < bytes.length) throw damaged('the file ends before');
+}
+
+const placeOf = (source: StreamSource, record: FrameRecord) => ({
+  file: source.path,
+  offset: Math.max(0, record.fileOffset - FRAME_HEADER_LENGTH),
+  extent: { offset: record.offset, length: record.length },
+  what: source.what,
+});

@@ -1,0 +1,68 @@
+import { join } from 'node:path';
+import { VBackupError } from '../../errors/index.js';
+import type { Leftover } from '../../hypervisor/index.js';
+import type { BackupDraft, BackupPlan, Place, PlaceKey, Tip } from '../repository.js';
+import { ChainDraft } from './chain-draft.js';
+import { cleanUp } from './clean-up.js';
+import { findTip } from './find-tip.js';
+import { readJournal, removeJournal } from './journal.js';
+import { acquireLock, type HeldLock } from './lock.js';
+import { scanPlace } from './scan.js';
+
+export interface PlaceShape {
+  /** The repository's folder. */
+  readonly root: string;
+  /** The place's folder, relative to it. */
+  readonly place: string;
+  readonly key: PlaceKey;
+}
+
+/** One guest's folder, locked. */
+export class ChainPlace implements Place {
+  readonly tip: Tip;
+  readonly #shape: PlaceShape;
+  readonly #lock: HeldLock;
+  #leftover: Leftover | null;
+
+  private constructor(shape: PlaceShape, state: { lock: HeldLock; tip: Tip; leftover: Leftover | null }) {
+    this.#shape = shape;
+    this.#lock = state.lock;
+    this.tip = state.tip;
+    this.#leftover = state.leftover;
+  }
+
+  /** @throws VBackupError VB_REPOSITORY_LOCKED, VB_REPOSITORY_DAMAGED */
+  static async open(shape: PlaceShape): Promise<ChainPlace> {
+    const folder = join(shape.root, shape.place);
+    const lock = await acquireLock(folder);
+    try {
+      const record = await readJournal(folder);
+      const leftover = record === null ? null : await cleanUp(shape.root, shape.place, record);
+      const tip = await findTip(shape.root, await scanPlace(shape.root, shape.place));
+      return new ChainPlace(shape, { lock, tip, leftover });
+    } catch (error) {
+      await lock[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get leftover(): Leftover | null {
+    return this.#leftover;
+  }
+
+  async settle(): Promise<void> {
+    await removeJournal(join(this.#shape.root, this.#shape.place));
+    this.#leftover = null;
+  }
+
+  async begin(plan: BackupPlan): Promise<BackupDraft> {
+    if (this.#leftover !== null) {
+      throw new VBackupError('VB_INTERNAL', `backup ${this.#leftover.backupId} is not settled`);
+    }
+    return ChainDraft.begin({ ...this.#shape, plan, tip: this.tip });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lock[Symbol.asyncDispose]();
+  }
+}

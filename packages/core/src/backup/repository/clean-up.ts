@@ -1,0 +1,56 @@
+import { access, rm, rmdir } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { VBackupError } from '../../errors/index.js';
+import type { Leftover } from '../../hypervisor/index.js';
+import { ignoringMissing, PARTIAL_SUFFIX } from '../storage/durable.js';
+import { systemCode, withIo } from '../storage/io-error.js';
+import type { JournalRecord } from './journal.js';
+import { manifestPath, SIDE_FOLDER } from './names.js';
+
+/** Folders that a chain may hold. */
+const CHAIN_FOLDERS = [SIDE_FOLDER, 'checkpoints'];
+
+/**
+ * Removes what a run that ended without a manifest made, as its journal names it; a run that has its manifest only
+ * loses partial files. Nothing else in the folder is touched.
+ * @returns what the hypervisor has to know of that run
+ */
+export async function cleanUp(root: string, place: string, record: JournalRecord): Promise<Leftover> {
+  const manifest = record.files.find((path) => path.endsWith(sep + manifestPath(record.backupId)));
+  const committed = manifest !== undefined && (await exists(join(root, manifest)));
+  for (const path of record.files) {
+    refuseOutside(place, path);
+    await remove(join(root, path) + PARTIAL_SUFFIX);
+    if (!committed) await remove(join(root, path));
+  }
+  if (record.chain !== null && !committed) {
+    refuseOutside(place, record.chain);
+    await removeChain(join(root, record.chain));
+  }
+  return { backupId: record.backupId, entries: record.entries, committed };
+}
+
+/** Removes a chain's folders if nothing is left in them. */
+async function removeChain(path: string): Promise<void> {
+  for (const folder of [...CHAIN_FOLDERS.map((name) => join(path, name)), path]) {
+    await withIo(`cannot remove the folder ${folder}`, () => ignoringMissing(() => removeIfEmpty(folder)));
+  }
+}
+
+async function removeIfEmpty(folder: string): Promise<void> {
+  try {
+    await rmdir(folder);
+  } catch (error) {
+    if (systemCode(error) !== 'ENOTEMPTY') throw error;
+  }
+}
+
+const remove = (path: string): Promise<void> => withIo(`cannot remove ${path}`, () => rm(path, { force: true }));
+
+const exists = async (path: string): Promise<boolean> =>
+  (await withIo(`cannot look at ${path}`, () => ignoringMissing(async () => (await access(path)) ?? true))) !== null;
+
+function refuseOutside(place: string, path: string): void {
+  if (path.startsWith(place + sep) && !path.split(sep).includes('..')) return;
+  throw new VBackupError('VB_REPOSITORY_DAMAGED', `journal of ${place} names ${path}, which lies outside`);
+}

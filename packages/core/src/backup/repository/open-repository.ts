@@ -1,0 +1,97 @@
+import { link, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { VBackupError } from '../../errors/index.js';
+import type { WithSignal } from '../../hypervisor/index.js';
+import type { Repository } from '../repository.js';
+import { ignoringMissing, makeDirectory, syncDirectory, writeDurably } from '../storage/durable.js';
+import { systemCode, withIo } from '../storage/io-error.js';
+import { ChainRepository } from './chain-repository.js';
+import { ID_PATTERN, randomId } from './names.js';
+
+const DESCRIPTION_NAME = 'vbackup.json';
+const REPOSITORY_VERSION = 1;
+
+const description = z.object({
+  format: z.literal('vbackup-repository'),
+  version: z.number().int().positive(),
+  id: z.string().regex(ID_PATTERN),
+});
+
+export interface OpenRepositoryOptions extends WithSignal {
+  /** Makes the repository if the folder is missing or empty. */
+  readonly create?: boolean | undefined;
+}
+
+/**
+ * Opens a folder of backups.
+ * @throws VBackupError VB_REPOSITORY_NOT_FOUND, VB_REPOSITORY_VERSION (made by a newer vbackup), VB_REPOSITORY_DAMAGED,
+ * VB_ACCESS_DENIED
+ */
+export async function openRepository(location: string, options: OpenRepositoryOptions = {}): Promise<Repository> {
+  const root = resolve(location);
+  const path = join(root, DESCRIPTION_NAME);
+  options.signal?.throwIfAborted();
+  let text = await readDescription(path);
+  if (text === null && options.create === true) {
+    await create(root, path);
+    text = await readDescription(path);
+  }
+  if (text === null) {
+    throw new VBackupError('VB_REPOSITORY_NOT_FOUND', `no repository at ${root}`, {
+      cure: 'name another folder, or run a backup, which makes the repository in an empty one',
+    });
+  }
+  return new ChainRepository({ id: parse(text, path), location: root });
+}
+
+const readDescription = (path: string): Promise<string | null> =>
+  withIo(`cannot open the repository ${path}`, () => ignoringMissing(() => readFile(path, 'utf8')));
+
+function parse(text: string, path: string): string {
+  const parsed = description.safeParse(quietJson(text));
+  if (!parsed.success) {
+    throw new VBackupError('VB_REPOSITORY_DAMAGED', `${path} does not describe a repository`, { cause: parsed.error });
+  }
+  if (parsed.data.version > REPOSITORY_VERSION) {
+    const detail = `version ${parsed.data.version}, newer than ${REPOSITORY_VERSION}`;
+    throw new VBackupError('VB_REPOSITORY_VERSION', `repository ${path} has ${detail}`, {
+      cure: 'use a newer vbackup',
+    });
+  }
+  return parsed.data.id;
+}
+
+/** By link(2), so that of two who make it at once one wins and both open the same. */
+async function create(root: string, path: string): Promise<void> {
+  await withIo(`cannot make the repository ${root}`, async () => {
+    await makeDirectory(root);
+    const foreign = (await readdir(root)).filter((name) => name !== 'lost+found' && !name.startsWith(DESCRIPTION_NAME));
+    if (foreign.length > 0) {
+      throw new VBackupError('VB_REPOSITORY_NOT_FOUND', `${root} is no repository, and not empty: ${foreign[0]}`, {
+        cure: 'name an empty or a new folder',
+      });
+    }
+    const id = randomId();
+    const candidate = `${path}.${id}`;
+    const content = { format: 'vbackup-repository', version: REPOSITORY_VERSION, id };
+    await mkdir(root, { recursive: true });
+    await writeDurably(candidate, `${JSON.stringify(content, null, 2)}\n`);
+    try {
+      await link(candidate, path);
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error;
+    } finally {
+      await rm(candidate, { force: true });
+    }
+    await syncDirectory(root);
+  });
+}
+
+function quietJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,68 @@
+import { readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { z } from 'zod';
+import { systemCode } from '../storage/io-error.js';
+
+/** Who holds a lock: a process that is not mixed up with a later one of the same number. */
+export const processIdentity = z.object({
+  host: z.string(),
+  /** Changes with every boot; null where the system does not say. */
+  bootId: z.string().nullable(),
+  /** Process numbers mean something only inside it; null where the system has none. */
+  pidNamespace: z.string().nullable(),
+  pid: z.number().int().positive(),
+  /** Ticks since boot (proc(5), /proc/pid/stat, field 22); null where the system does not say. */
+  startTime: z.string().nullable(),
+});
+
+export type ProcessIdentity = z.infer<typeof processIdentity>;
+
+/** This process. */
+export function ownIdentity(): ProcessIdentity {
+  return {
+    host: hostname(),
+    bootId: quietly(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()),
+    pidNamespace: quietly(() => readlinkSync('/proc/self/ns/pid')),
+    pid: process.pid,
+    startTime: startTimeOf(process.pid),
+  };
+}
+
+/** `unknown` where the process belongs to another machine or container: nobody here can tell. */
+export function stateOf(identity: ProcessIdentity): 'alive' | 'dead' | 'unknown' {
+  const own = ownIdentity();
+  if (identity.host !== own.host) return 'unknown';
+  if (identity.bootId !== own.bootId) return own.bootId === null || identity.bootId === null ? 'unknown' : 'dead';
+  if (identity.pidNamespace !== own.pidNamespace) return 'unknown';
+  if (!exists(identity.pid) || isZombie(identity.pid)) return 'dead';
+  return startTimeOf(identity.pid) === identity.startTime ? 'alive' : 'dead';
+}
+
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCode(error) !== 'ESRCH';
+  }
+}
+
+const startTimeOf = (pid: number): string | null => statOf(pid)[19] ?? null;
+
+const isZombie = (pid: number): boolean => statOf(pid)[0] === 'Z';
+
+/** The fields of /proc/pid/stat from the third on. */
+function statOf(pid: number): readonly string[] {
+  const stat = quietly(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  if (stat === null) return [];
+  // The second field is the command in brackets, and may hold anything, brackets and spaces included.
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+function quietly<Result>(read: () => Result): Result | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,186 @@
+import { VBackupError } from '../errors/index.js';
+import { type Extent, totalLength } from '../extent/index.js';
+import type { Checkpoint, Guest, Journal, JsonObject, Snapshot, Warning } from '../hypervisor/index.js';
+import { checkSnapshot } from './check-snapshot.js';
+import { copyDisk } from './copy/copy-disk.js';
+import { baseFault, type DiskDecision, decideLevel, type LevelDecision, methodOf } from './decide-level.js';
+import type { BackupJob, BackupSummary } from './jobs.js';
+import type { Manifest } from './manifest.js';
+import type { BackupDraft, CommitRecord, Place } from './repository.js';
+import { sharedWorkers } from './workers/worker-pool.js';
+
+const DEFAULT_CONNECTIONS = 2;
+/** What is done on the hypervisor after the backup stands, or to undo it, is not stopped with the run. */
+const CLEANUP_TIMEOUT_MS = 300_000;
+
+type DiskRecord = CommitRecord['disks'][number];
+
+/**
+ * Backs one guest up, in the order of docs/architecture.md. What fails before the commit point leaves the previous backup
+ * and its base as they were; what fails after it is a warning, and finished by the next run.
+ * @throws VBackupError VB_CHAIN_BROKEN, VB_REPOSITORY_LOCKED, VB_SNAPSHOT_INVALID, and what the plugin throws
+ */
+export async function runBackup(job: BackupJob): Promise<BackupSummary> {
+  const started = performance.now();
+  await using _workers = sharedWorkers.lease();
+  job.signal?.throwIfAborted();
+  const guest = await job.hypervisor.find(job.selector, { signal: job.signal });
+  const key = { hypervisor: job.hypervisorName, guestId: guest.id };
+  await using place = await job.repository.openPlace(key, { signal: job.signal });
+  const run = new BackupRun(job, { guest, place });
+  const manifest = await run.perform();
+  return { manifest, elapsedMs: performance.now() - started, warnings: run.warnings };
+}
+
+class BackupRun {
+  readonly warnings: Warning[] = [];
+  readonly #job: BackupJob;
+  readonly #guest: Guest;
+  readonly #place: Place;
+
+  constructor(job: BackupJob, parts: { readonly guest: Guest; readonly place: Place }) {
+    this.#job = job;
+    this.#guest = parts.guest;
+    this.#place = parts.place;
+  }
+
+  async perform(): Promise<Manifest> {
+    const { leftover } = this.#place;
+    if (leftover !== null) {
+      await this.#job.hypervisor.recover(leftover, { signal: this.#job.signal });
+      await this.#place.settle();
+    }
+    const since = this.#since();
+    const compression = this.#job.compression ?? 'lz4';
+    const draft = await this.#place.begin({ guest: this.#guest, compression });
+    try {
+      return await this.#backUp(draft, since);
+    } finally {
+      await this.#quietly('VB_CLEANUP_INCOMPLETE', () => draft[Symbol.asyncDispose]());
+    }
+  }
+
+  /** The checkpoint that changes are asked for since; null for a full. */
+  #since(): Checkpoint | null {
+    const level = this.#job.level ?? 'auto';
+    const { tip } = this.#place;
+    if (level === 'full' || level === 'copy') return null;
+    const fault = baseFault(tip);
+    // Refused here, before anything is done on the hypervisor.
+    if (fault !== null) decideLevel(level, { tip, disks: [] });
+    if (tip.kind === 'broken') this.#warn({ code: 'VB_CHAIN_ABANDONED', message: `a new chain begins: ${tip.detail}` });
+    return fault === null && tip.kind === 'backup' ? tip.checkpoint : null;
+  }
+
+  async #backUp(draft: BackupDraft, since: Checkpoint | null): Promise<Manifest> {
+    const { id } = draft;
+    this.#job.onEvent?.({ type: 'start', work: 'backup', id, guest: this.#guest.name });
+    const snapshot = await this.#snapshot(draft, since);
+    let manifest: Manifest | null = null;
+    let clean = true;
+    try {
+      manifest = await this.#write(draft, snapshot);
+      clean = await this.#quietly('VB_COMMIT_INCOMPLETE', () => snapshot.commit({ signal: cleanupSignal() }));
+      return manifest;
+    } finally {
+      const released = await this.#quietly('VB_CLEANUP_INCOMPLETE', () => snapshot[Symbol.asyncDispose]());
+      if (clean && released) await this.#quietly('VB_CLEANUP_INCOMPLETE', () => draft.close());
+    }
+  }
+
+  async #snapshot(draft: BackupDraft, since: Checkpoint | null): Promise<Snapshot> {
+    const { hypervisor, repository, level, signal } = this.#job;
+    const entries: JsonObject[] = [];
+    const journal: Journal = {
+      record: async (entry) => {
+        entries.push(entry);
+        await draft.journal.record(entry);
+      },
+    };
+    const keepCheckpoint = level !== 'diff' && level !== 'copy';
+    const request = { backupId: draft.id, repositoryId: repository.id, since, keepCheckpoint, journal };
+    try {
+      signal?.throwIfAborted();
+      return await hypervisor.snapshot(this.#guest, request, { signal });
+    } catch (error) {
+      const leftover = { backupId: draft.id, entries, committed: false };
+      const undone =
+        entries.length === 0 ||
+        (await this.#quietly('VB_CLEANUP_INCOMPLETE', () => hypervisor.recover(leftover, { signal: cleanupSignal() })));
+      if (undone) await this.#quietly('VB_CLEANUP_INCOMPLETE', () => draft.close());
+      throw error;
+    }
+  }
+
+  /** Everything up to and with the commit point. */
+  async #write(draft: BackupDraft, snapshot: Snapshot): Promise<Manifest> {
+    checkSnapshot(snapshot);
+    const decision = decideLevel(this.#job.level ?? 'auto', { tip: this.#place.tip, disks: snapshot.disks });
+    await draft.choose({ level: decision.level, time: snapshot.time });
+    const disks: DiskRecord[] = [];
+    for (const disk of decision.disks) disks.push(await this.#copy(draft, disk));
+    this.#job.signal?.throwIfAborted();
+    return draft.commit({
+      checkpoint: standsOn(decision) ? snapshot.checkpoint : null,
+      reason: decision.reason,
+      configuration: snapshot.configuration,
+      disks,
+    });
+  }
+
+  async #copy(draft: BackupDraft, decision: DiskDecision): Promise<DiskRecord> {
+    const { onEvent, signal } = this.#job;
+    const { disk, level, reason, detail } = decision;
+    const { name, id, label, size } = disk;
+    const started = performance.now();
+    const extents = extentsOf(decision);
+    const planned = totalLength(extents);
+    onEvent?.({ type: 'disk-start', disk: name, size, level, reason, detail, planned });
+    await using reader = await disk.open({ connections: this.#job.connections ?? DEFAULT_CONNECTIONS, signal });
+    const writer = await draft.disk({ name, id, label, size, level });
+    const onProgress = (done: number): void =>
+      onEvent?.({ type: 'progress', disk: name, done: Math.min(done, planned), planned });
+    const { readLength } = await copyDisk({ reader, writer, size, extents, onProgress, signal });
+    const summary = await writer.finish();
+    const elapsedMs = performance.now() - started;
+    onEvent?.({
+      type: 'disk-done',
+      disk: name,
+      read: readLength,
+      data: summary.dataLength,
+      stored: summary.storedLength,
+      elapsedMs,
+    });
+    return { name, id, label, size, level, reason, detail, method: methodOf(decision), readLength };
+  }
+
+  /** Work that must not hide what happened before. @returns whether it was done */
+  async #quietly(
+    code: 'VB_CLEANUP_INCOMPLETE' | 'VB_COMMIT_INCOMPLETE',
+    work: () => PromiseLike<void>,
+  ): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      const detail = error instanceof VBackupError ? `${error.code}: ${error.message}` : String(error);
+      this.#warn({ code, message: `left for the next run to finish: ${detail}` });
+      return false;
+    }
+  }
+
+  #warn(warning: Warning): void {
+    this.warnings.push(warning);
+    this.#job.onEvent?.({ type: 'warning', ...warning });
+  }
+}
+
+function extentsOf({ disk, level }: DiskDecision): readonly Extent[] {
+  const standing = level === 'inc' || level === 'diff';
+  return standing && disk.changes.kind === 'since' ? disk.changes.extents : [{ offset: 0, length: disk.size }];
+}
+
+/** Whether a later increment can stand on this backup. */
+const standsOn = ({ level }: LevelDecision): boolean => level === 'full' || level === 'inc';
+
+const cleanupSignal = (): AbortSignal => AbortSignal.timeout(CLEANUP_TIMEOUT_MS);

@@ -1,0 +1,70 @@
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { systemCode, withIo } from './io-error.js';
+
+/** What an unfinished file is called; it counts for nothing. */
+export const PARTIAL_SUFFIX = '.partial';
+
+/** Makes the names in a folder durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  await withIo(`cannot sync ${path}`, async () => {
+    await using directory = await open(path, 'r');
+    await directory.sync();
+  });
+}
+
+/** Makes a folder and its parents; the names are durable when it returns. */
+export async function makeDirectory(path: string): Promise<void> {
+  await withIo(`cannot make the folder ${path}`, async () => {
+    const first = await mkdir(path, { recursive: true });
+    if (first === undefined) return;
+    for (let made = path; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made));
+  });
+}
+
+/** Writes a whole small file under its final name in one step: partial, fsync, rename, fsync of the folder. */
+export async function writeDurably(path: string, content: string | Buffer): Promise<void> {
+  const partial = `${path}${PARTIAL_SUFFIX}`;
+  await withIo(`cannot write ${path}`, async () => {
+    try {
+      {
+        await using file = await open(partial, 'w', 0o640);
+        await file.writeFile(content);
+        await file.sync();
+      }
+      await rename(partial, path);
+    } catch (error) {
+      await rm(partial, { force: true });
+      throw error;
+    }
+  });
+  await syncDirectory(dirname(path));
+}
+
+/** Gives a synced partial file its name, durably. */
+export async function publish(path: string): Promise<void> {
+  await withIo(`cannot rename ${path}${PARTIAL_SUFFIX}`, () => rename(`${path}${PARTIAL_SUFFIX}`, path));
+  await syncDirectory(dirname(path));
+}
+
+/** Fills `target` from `position` on. @throws VBackupError VB_IO where the file ends before */
+export async function readFully(file: FileHandle, target: Uint8Array, position: number): Promise<number> {
+  let filled = 0;
+  while (filled < target.length) {
+    const { bytesRead } = await file.read(target, filled, target.length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return filled;
+}
+
+/** Whether a name exists; whatever else is wrong with it is an error. */
+export async function ignoringMissing<Result>(work: () => Promise<Result>): Promise<Result | null> {
+  try {
+    return await work();
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    throw error;
+  }
+}

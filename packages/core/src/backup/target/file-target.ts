@@ -1,0 +1,152 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { VBackupError } from '../../errors/index.js';
+import type { BlockWriter, OpenTarget, TargetSpecification } from '../../hypervisor/index.js';
+import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
+import { ioError, withIo } from '../storage/io-error.js';
+
+/** Zeros are written in pieces of this length where they must be written. */
+const ZERO_LENGTH = 1024 * 1024;
+const ZEROS = Buffer.alloc(ZERO_LENGTH);
+
+const LIMITS = { alignment: 1, maximumRequest: 16 * 1024 * 1024, maximumInFlight: 1 };
+
+export interface FileTargetOptions {
+  /** Replaces a file that exists. A block device is always written to. */
+  readonly force?: boolean | undefined;
+}
+
+/**
+ * A regular file, sparse, or a block device as a target. A file is written as `<path>.partial` and takes its name when
+ * it is complete: one that exists stays as it is until then. On a device zeros are written too.
+ * The opener throws VB_TARGET_EXISTS, VB_TARGET_INVALID, VB_TARGET_TOO_SMALL, VB_NO_SPACE, VB_ACCESS_DENIED.
+ */
+export function openFileTarget(path: string, options: FileTargetOptions = {}): OpenTarget {
+  return async (specification) => {
+    const found = await withIo(`cannot look at ${path}`, () => ignoringMissing(() => stat(path)));
+    if (found === null) return openFile(path, specification);
+    if (found.isBlockDevice()) return openDevice(path, specification);
+    if (!found.isFile()) throw new VBackupError('VB_TARGET_INVALID', `${path} is neither a file nor a block device`);
+    if (options.force !== true) {
+      throw new VBackupError('VB_TARGET_EXISTS', `${path} exists`, { cure: 'name another file, or use --force' });
+    }
+    return openFile(path, specification);
+  };
+}
+
+async function openFile(path: string, specification: TargetSpecification): Promise<BlockWriter> {
+  const partial = path + PARTIAL_SUFFIX;
+  return withIo(`cannot make ${path}`, async () => {
+    const file = await open(partial, 'w', 0o600);
+    try {
+      await file.truncate(specification.size);
+    } catch (error) {
+      await file.close();
+      await rm(partial, { force: true });
+      throw error;
+    }
+    const finish = async (): Promise<void> => {
+      await rename(partial, path);
+      await syncDirectory(dirname(path));
+    };
+    return new FileWriter(file, { path, size: specification.size, zeroed: true, finish, undo: () => rm(partial) });
+  });
+}
+
+async function openDevice(path: string, specification: TargetSpecification): Promise<BlockWriter> {
+  return withIo(`cannot open ${path}`, async () => {
+    // O_EXCL on a block device: refused while it is mounted or in use (open(2)).
+    const file = await open(path, constants.O_RDWR + constants.O_EXCL);
+    try {
+      const size = await deviceSize(file);
+      if (size < specification.size) {
+        throw new VBackupError('VB_TARGET_TOO_SMALL', `${path} has ${size} bytes, the disk ${specification.size}`);
+      }
+      const nothing = (): Promise<void> => Promise.resolve();
+      return new FileWriter(file, { path, size, zeroed: false, finish: nothing, undo: nothing });
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  });
+}
+
+/** The first offset at which nothing can be read: block devices have no size in stat(2). */
+async function deviceSize(file: FileHandle): Promise<number> {
+  const byte = Buffer.alloc(1);
+  const readable = async (offset: number): Promise<boolean> => (await file.read(byte, 0, 1, offset)).bytesRead === 1;
+  if (!(await readable(0))) return 0;
+  let low = 0;
+  let high = 1;
+  while (await readable(high)) {
+    low = high;
+    high *= 2;
+  }
+  while (high - low > 1) {
+    const middle = low + Math.floor((high - low) / 2);
+    if (await readable(middle)) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+
+interface FileShape {
+  readonly path: string;
+  readonly size: number;
+  readonly zeroed: boolean;
+  readonly finish: () => Promise<void>;
+  readonly undo: () => Promise<void>;
+}
+
+class FileWriter implements BlockWriter {
+  readonly size: number;
+  readonly limits = LIMITS;
+  readonly zeroed: boolean;
+  readonly #file: FileHandle;
+  readonly #shape: FileShape;
+  #state: 'open' | 'finished' | 'closed' = 'open';
+
+  constructor(file: FileHandle, shape: FileShape) {
+    this.#file = file;
+    this.#shape = shape;
+    this.size = shape.size;
+    this.zeroed = shape.zeroed;
+  }
+
+  async write(offset: number, bytes: Buffer): Promise<void> {
+    let written = 0;
+    while (written < bytes.length) {
+      try {
+        const result = await this.#file.write(bytes, written, bytes.length - written, offset + written);
+        if (result.bytesWritten === 0) throw new VBackupError('VB_NO_SPACE', `no space at byte ${offset + written}`);
+        written += result.bytesWritten;
+      } catch (error) {
+        throw ioError(error, `cannot write ${this.#shape.path} at byte ${offset + written}`);
+      }
+    }
+  }
+
+  async zero(offset: number, length: number): Promise<void> {
+    if (this.zeroed) return;
+    for (let at = 0; at < length; at += ZERO_LENGTH) {
+      await this.write(offset + at, ZEROS.subarray(0, Math.min(ZERO_LENGTH, length - at)));
+    }
+  }
+
+  async finish(): Promise<void> {
+    await withIo(`cannot finish ${this.#shape.path}`, async () => {
+      await this.#file.sync();
+      await this.#shape.finish();
+    });
+    this.#state = 'finished';
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state === 'closed') return;
+    const unfinished = this.#state === 'open';
+    this.#state = 'closed';
+    await this.#file.close();
+    if (unfinished) await ignoringMissing(this.#shape.undo);
+  }
+}

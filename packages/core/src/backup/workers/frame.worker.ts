@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import { Adler32 } from '../../sparse-stream/adler32.js';
+import { lz4Compressor } from '../../sparse-stream/lz4.js';
+import { systemCode } from '../storage/io-error.js';
+import { job, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
+
+// Runs in a worker thread: everything that costs processor time and needs no other thread's state. It reads regular
+// files only: a thread that is blocked on a socket could not be terminated.
+
+const FILE_PIECE_LENGTH = 1024 * 1024;
+const EMPTY = new Uint8Array();
+
+parentPort?.on('message', (message: unknown) => {
+  const { id, work } = job.parse(message);
+  parentPort?.postMessage(perform(id, work));
+});
+
+function perform(id: number, work: Work): WorkResult {
+  try {
+    return { id, ...done(work) };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+    return {
+      id,
+      error: error instanceof Error ? error.message : String(error),
+      code: code ?? systemCode(error) ?? null,
+    };
+  }
+}
+
+function done(work: Work): Omit<WorkDone, 'id'> {
+  switch (work.kind) {
+    case 'encode':
+      return encode(work);
+    case 'decode':
+      return decode(work);
+    case 'digest':
+      return digestFile(work.path);
+  }
+}
+
+function encode(work: Extract<Work, { kind: 'encode' }>): Omit<WorkDone, 'id'> {
+  const input = bytesOf(work.input);
+  const digest = createHash('sha256').update(input).digest();
+  if (work.output === null) return { digest, length: input.length, adler32: 0 };
+  const stored = lz4Compressor.compressFrame(input);
+  if (stored.length > work.output.length) throw new Error(`compressed frame of ${stored.length} bytes is too long`);
+  stored.copy(bytesOf(work.output));
+  return { digest, length: stored.length, adler32: 0 };
+}
+
+function decode(work: Extract<Work, { kind: 'decode' }>): Omit<WorkDone, 'id'> {
+  const input = bytesOf(work.input);
+  if (work.output === null) return { digest: createHash('sha256').update(input).digest(), length: 0, adler32: 0 };
+  const output = bytesOf(work.output);
+  const decoded = lz4Compressor.decompressFrames(input, output.length);
+  decoded.copy(output);
+  return { digest: createHash('sha256').update(decoded).digest(), length: decoded.length, adler32: 0 };
+}
+
+function digestFile(path: string): Omit<WorkDone, 'id'> {
+  const hash = createHash('sha256');
+  const sum = new Adler32();
+  const piece = Buffer.allocUnsafe(FILE_PIECE_LENGTH);
+  const file = openSync(path, 'r');
+  let length = 0;
+  try {
+    for (let count = readSync(file, piece); count > 0; count = readSync(file, piece)) {
+      const bytes = piece.subarray(0, count);
+      hash.update(bytes);
+      sum.update(bytes);
+      length += count;
+    }
+  } finally {
+    closeSync(file);
+  }
+  return { digest: hash.digest(), length, adler32: sum.digest() };
+}
+
+const bytesOf = (region: Region): Buffer =>
+  region.length === 0 ? Buffer.from(EMPTY) : Buffer.from(region.memory, region.offset, region.length);

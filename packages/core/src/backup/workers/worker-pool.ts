@@ -1,0 +1,165 @@
+import { Worker } from 'node:worker_threads';
+import { VBackupError } from '../../errors/index.js';
+import type { WithSignal } from '../../hypervisor/index.js';
+import { ioError } from '../storage/io-error.js';
+import { type Region, result, type Work, type WorkDone } from './messages.js';
+
+const WORKER_COUNT = 2;
+/** A whole file keeps a worker busy for as long as many frames. */
+const FILE_WEIGHT = 1000;
+
+interface Pending {
+  readonly weight: number;
+  readonly resolve: (done: WorkDone) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Member {
+  readonly worker: Worker;
+  readonly pending: Map<number, Pending>;
+  load: number;
+}
+
+/** What a worker found out about a frame's bytes. */
+export interface FrameDone {
+  /** SHA-256 of the disk's bytes. */
+  readonly digest: Buffer;
+  /** Bytes in the output. */
+  readonly length: number;
+}
+
+/** What a worker found out about a file. */
+export interface FileDone {
+  /** Lower-case hex. */
+  readonly sha256: string;
+  readonly adler32: number;
+  readonly size: number;
+}
+
+/**
+ * A few threads that compress, decode and hash, for all disks of a run. They start with the first job, and are
+ * terminated when the last lease is disposed; buffers given to them lie in shared memory, so that nothing is copied.
+ */
+export class WorkerPool {
+  #members: Member[] = [];
+  #leases = 0;
+  #nextId = 1;
+
+  /** The pool stays alive while anyone holds a lease. */
+  lease(): AsyncDisposable {
+    let held = true;
+    this.#leases += 1;
+    return {
+      [Symbol.asyncDispose]: async () => {
+        if (held) this.#leases -= 1;
+        held = false;
+        if (this.#leases === 0) await this.#terminate();
+      },
+    };
+  }
+
+  /** SHA-256 of `input`; with an `output`, also one LZ4 frame of it there. Both in shared memory. */
+  async encode(input: Buffer, output: Buffer | null): Promise<FrameDone> {
+    const job: Work = { kind: 'encode', input: regionOf(input), output: output === null ? null : regionOf(output) };
+    const done = await this.#post(job, 1);
+    return { digest: Buffer.from(done.digest), length: done.length };
+  }
+
+  /** Decodes LZ4 frames to fill `output`; without one, `input` is the disk's bytes. Both in shared memory. */
+  async decode(input: Buffer, output: Buffer | null): Promise<FrameDone> {
+    const job: Work = { kind: 'decode', input: regionOf(input), output: output === null ? null : regionOf(output) };
+    const done = await this.#post(job, 1);
+    return { digest: Buffer.from(done.digest), length: done.length };
+  }
+
+  /** Reads a whole file, and says what it is. */
+  async digestFile(path: string, options: WithSignal = {}): Promise<FileDone> {
+    options.signal?.throwIfAborted();
+    const work = this.#post({ kind: 'digest', path }, FILE_WEIGHT);
+    const done = await untilAborted(work, options.signal);
+    return { sha256: Buffer.from(done.digest).toString('hex'), adler32: done.adler32, size: done.length };
+  }
+
+  #post(work: Work, weight: number): Promise<WorkDone> {
+    const member = this.#leastLoaded();
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      member.pending.set(id, { weight, resolve, reject });
+      member.load += weight;
+      member.worker.ref();
+      member.worker.postMessage({ id, work });
+    });
+  }
+
+  #leastLoaded(): Member {
+    const idle = this.#members.find((member) => member.load === 0);
+    if (idle !== undefined) return idle;
+    if (this.#members.length < WORKER_COUNT) return this.#start();
+    return this.#members.reduce((least, member) => (member.load < least.load ? member : least));
+  }
+
+  #start(): Member {
+    const worker = new Worker(new URL('./frame.worker.js', import.meta.url));
+    const member: Member = { worker, pending: new Map(), load: 0 };
+    worker.unref();
+    worker.on('message', (message: unknown) => settle(member, message));
+    worker.on('error', (error) => this.#lose(member, error));
+    worker.on('exit', () => this.#lose(member, undefined));
+    this.#members.push(member);
+    return member;
+  }
+
+  #lose(member: Member, cause: unknown): void {
+    this.#members = this.#members.filter((other) => other !== member);
+    for (const pending of member.pending.values()) {
+      pending.reject(new VBackupError('VB_INTERNAL', 'a worker thread ended before its work', { cause }));
+    }
+    member.pending.clear();
+  }
+
+  async #terminate(): Promise<void> {
+    const members = this.#members;
+    this.#members = [];
+    await Promise.all(members.map((member) => member.worker.terminate()));
+  }
+}
+
+/** The workers of this process: two, however many disks are worked on. */
+export const sharedWorkers = new WorkerPool();
+
+function settle(member: Member, message: unknown): void {
+  const done = result.parse(message);
+  const pending = member.pending.get(done.id);
+  if (pending === undefined) return;
+  member.pending.delete(done.id);
+  member.load -= pending.weight;
+  if (member.load === 0) member.worker.unref();
+  if ('error' in done) pending.reject(workerError(done.error, done.code));
+  else pending.resolve(done);
+}
+
+/** An error that crossed the thread boundary as text; a decoder's own code is told by the caller, who knows the frame. */
+function workerError(message: string, code: string | null): Error {
+  if (code === null || code.startsWith('VB_')) return new VBackupError('VB_FRAME_DAMAGED', message);
+  return ioError(Object.assign(new Error(message), { code }), message);
+}
+
+function regionOf(bytes: Buffer): Region {
+  const memory = bytes.buffer;
+  if (!(memory instanceof SharedArrayBuffer)) throw new TypeError('not in shared memory');
+  return { memory, offset: bytes.byteOffset, length: bytes.length };
+}
+
+async function untilAborted<Result>(work: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
+  if (signal === undefined) return work;
+  const stopped = Promise.withResolvers<never>();
+  const stop = (): void => stopped.reject(signal.reason);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    return await Promise.race([work, stopped.promise]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    work.catch(() => undefined);
+  }
+}
