@@ -40,6 +40,8 @@ const METHODS: ReadonlyMap<string, Method> = new Map(
 export class Dispatcher {
   /** Names of all calls in order, as they came in. No parameters: the first of them is the session. */
   readonly calls: string[] = [];
+  /** Hears of every call before it does anything. */
+  onCall: ((method: string) => void) | undefined;
   readonly #state: HostState;
 
   constructor(state: HostState) {
@@ -49,6 +51,7 @@ export class Dispatcher {
   /** @throws DroppedConnection when a fault wants it; every failure of the API is an answer */
   async dispatch(call: RpcCall, options: DispatchOptions): Promise<RpcReply> {
     this.calls.push(call.method);
+    this.onCall?.(call.method);
     const fault = this.#state.faults.takeCall(bareName(call.method), 'wire');
     if (fault?.drop === 'before') throw new DroppedConnection();
     if (fault?.delayMs !== undefined) await delay(fault.delayMs, options.signal);

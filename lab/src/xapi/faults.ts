@@ -28,6 +28,8 @@ export interface NbdFaults {
   onRead: ((read: XapiNbdRead) => XapiNbdFault | undefined) | undefined;
   /** A certificate and key that the NBD server shows instead of the host's. */
   identity: XapiNbdIdentity | undefined;
+  /** Addresses that `get_nbd_info` names first, and where nothing listens. */
+  deadAddresses: readonly string[];
   /** How long the dom0 VBD stays after the client left. */
   unplugDelayMs: number;
 }
@@ -52,13 +54,15 @@ interface Counted<Fault> {
 
 /** Everything that can be made to go wrong, from then on, until `clear`. */
 export class Faults {
-  readonly nbd: NbdFaults = { onRead: undefined, identity: undefined, unplugDelayMs: UNPLUG_DELAY_MS };
+  readonly nbd: NbdFaults = noNbdFaults();
   /** Methods that this host is too old for, e.g. `VDI.get_nbd_info`. */
   readonly missingMethods = new Set<string>();
   /** What an old host says at `/jsonrpc`: nothing there, an error, or XML. */
   jsonRpc: 'works' | 404 | 500 | 'xml' = 'works';
   /** false: `VDI.enable_cbt` needs a licence that is not there. */
   cbtLicensed = true;
+  /** The storage manager cannot make the new log at a snapshot: tracking ends, xapi says so in a message only. */
+  snapshotEndsTracking = false;
   /** Where the raw VDI handlers send the client (302), e.g. the address of a pool member. */
   redirect: string | undefined;
   /** The answer to `export_raw_vdi` starts with 200 and then holds a whole `HTTP/1.1 500` (xen-api #4603). */
@@ -92,10 +96,15 @@ export class Faults {
     this.missingMethods.clear();
     this.jsonRpc = 'works';
     this.cbtLicensed = true;
+    this.snapshotEndsTracking = false;
     this.redirect = undefined;
     this.exportBreaks = false;
-    Object.assign(this.nbd, { onRead: undefined, identity: undefined, unplugDelayMs: UNPLUG_DELAY_MS });
+    Object.assign(this.nbd, noNbdFaults());
   }
+}
+
+function noNbdFaults(): NbdFaults {
+  return { onRead: undefined, identity: undefined, deadAddresses: [], unplugDelayMs: UNPLUG_DELAY_MS };
 }
 
 function take<Fault>(all: readonly Counted<Fault>[], matches: (fault: Fault) => boolean): Fault | undefined {

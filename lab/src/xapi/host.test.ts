@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout } from 'node:timers/promises';
-import { startXapiHost, type XapiHost } from './host.js';
+import type { XapiHost } from './host.js';
+import { startXapiHost } from './start.js';
 import { JsonClient } from './testing/json-client.js';
 
 const MIB = 2 ** 20;
@@ -78,9 +79,26 @@ describe('the life of a snapshot on the lab host', () => {
     client[Symbol.dispose]();
     client = await JsonClient.login(host);
     assert.equal(await client.call('VDI.get_cbt_enabled', ref), false);
+    assert.deepEqual(
+      host.records('message').map(({ name, obj_uuid: uuid }) => [name, uuid]),
+      [['VDI_CBT_METADATA_INCONSISTENT', disk]],
+    );
     await client.call('VDI.enable_cbt', ref);
     const next = await client.text('VDI.snapshot', ref);
     await assert.rejects(client.call('VDI.list_changed_blocks', base, next), { code: 'SR_BACKEND_FAILURE_460' });
+  });
+
+  it('tells by a message and a flag only that tracking ended at a snapshot', async () => {
+    await client.call('VDI.enable_cbt', ref);
+    host.faults.snapshotEndsTracking = true;
+    const snapshot = await client.text('VDI.snapshot', ref);
+    assert.equal(await client.call('VDI.get_cbt_enabled', snapshot), false);
+    assert.equal(await client.call('VDI.get_cbt_enabled', ref), false);
+    assert.deepEqual(
+      host.records('message').map(({ name }) => name),
+      ['VDI_CBT_SNAPSHOT_FAILED'],
+    );
+    await assert.rejects(client.call('VDI.data_destroy', snapshot), { code: 'VDI_NO_CBT_METADATA' });
   });
 
   it('refuses tracking without a licence and on an SR that cannot track', async () => {

@@ -1,38 +1,13 @@
 import { type IssuedCertificate, selfSigned } from '../pki/index.js';
 import type { XapiNbdServer } from '../xapi-nbd/index.js';
-import { Dispatcher } from './dispatcher.js';
-import { Faults } from './faults.js';
-import { addMachine, addSr, furnish, type MachineOptions, type SrOptions } from './inventory.js';
+import type { Dispatcher } from './dispatcher.js';
+import type { Faults } from './faults.js';
+import { addMachine, addSr, type MachineOptions, type SrOptions } from './inventory.js';
 import { type Leftovers, leftoversOf } from './leftovers.js';
 import { HttpsListener } from './listener.js';
 import { BlockMap } from './model/block-map.js';
-import { Database } from './model/database.js';
-import { Disks } from './model/disks.js';
-import { Sessions } from './model/sessions.js';
-import { Tasks } from './model/tasks.js';
 import type { XenObject } from './model/xen-object.js';
-import { listenNbd } from './nbd.js';
 import type { HostState } from './state.js';
-
-export interface XapiHostOptions {
-  readonly user?: string;
-  readonly password?: string;
-  /** Default: a self-signed certificate for `hostname` and the address. */
-  readonly identity?: IssuedCertificate;
-  readonly hostname?: string;
-  /** Default 127.0.0.1. */
-  readonly address?: string;
-  /** Default: a free one. */
-  readonly port?: number;
-  /** What the network is for; default `nbd`, `none` switches NBD off. */
-  readonly nbdPurpose?: 'nbd' | 'insecure_nbd' | 'none';
-  /** Default 16, as on a host. */
-  readonly nbdConnectionLimit?: number;
-  /** How long `VDI.data_destroy` waits for VBDs; 4000 on a host, here 200 by default. */
-  readonly dataDestroyWaitMs?: number;
-  /** `VDI.create` rounds sizes up to a multiple of this; default 2 MiB, as a VHD needs it. */
-  readonly sizeMultiple?: number;
-}
 
 export interface DiskOptions {
   /** Bytes, a multiple of 512. */
@@ -42,56 +17,11 @@ export interface DiskOptions {
   readonly sr?: string;
 }
 
-const MIB = 2 ** 20;
 const SECTOR_LENGTH = 512;
 const DEFAULT_CAPACITY = 2 ** 44;
 
-/** Starts a host with one SR and no disks. */
-export async function startXapiHost(options: XapiHostOptions = {}): Promise<XapiHost> {
-  const address = options.address ?? '127.0.0.1';
-  const hostname = options.hostname ?? 'xen1.lab';
-  const identity = options.identity ?? (await selfSigned({ names: [hostname], addresses: [address] }));
-  const db = new Database();
-  const purpose = options.nbdPurpose ?? 'nbd';
-  const inventory = furnish(db, { address, hostname, nbdPurpose: purpose === 'none' ? undefined : purpose });
-  const state: HostState = {
-    ...inventory,
-    db,
-    disks: new Disks(db),
-    sessions: new Sessions(() => db.wake()),
-    tasks: new Tasks(db, inventory.master.ref),
-    faults: new Faults(),
-    settings: {
-      user: options.user ?? 'root',
-      password: options.password ?? 'lab password',
-      dataDestroyWaitMs: options.dataDestroyWaitMs ?? 200,
-      sizeMultiple: options.sizeMultiple ?? 2 * MIB,
-    },
-    certificate: identity.certificate,
-    nbdPort: undefined,
-  };
-  const shutdown = new AbortController();
-  const nbd = await listenNbd({
-    state,
-    identity,
-    address,
-    connectionLimit: options.nbdConnectionLimit ?? 16,
-    shutdown: shutdown.signal,
-  });
-  if (nbd.address.kind === 'tcp') state.nbdPort = nbd.address.port;
-  const dispatcher = new Dispatcher(state);
-  const https = await HttpsListener.listen({
-    state,
-    dispatcher,
-    shutdown: shutdown.signal,
-    identity,
-    address,
-    port: options.port ?? 0,
-  });
-  return new XapiHost({ state, dispatcher, shutdown, nbd, https, identity, address, network: inventory.network });
-}
-
-interface HostParts {
+/** What a host consists of once it listens. */
+export interface HostParts {
   readonly state: HostState;
   readonly dispatcher: Dispatcher;
   readonly shutdown: AbortController;
@@ -150,6 +80,11 @@ export class XapiHost implements AsyncDisposable {
     return this.#parts.dispatcher.calls;
   }
 
+  /** Hears the name of every call before the call does anything: the moment to kill a client, or to write. */
+  onCall(listener: ((method: string) => void) | undefined): void {
+    this.#parts.dispatcher.onCall = listener;
+  }
+
   /** Connections of NBD that are open now. */
   get nbdConnections(): number {
     return this.#parts.nbd.connections;
@@ -166,7 +101,7 @@ export class XapiHost implements AsyncDisposable {
   }
 
   /** The records of all objects of a class. */
-  records(className: 'VDI' | 'VM' | 'VBD' | 'task'): ReturnType<XenObject['record']>[] {
+  records(className: 'VDI' | 'VM' | 'VBD' | 'task' | 'message'): ReturnType<XenObject['record']>[] {
     return this.#state.db.all(className).map((object) => object.record());
   }
 
@@ -241,7 +176,9 @@ export class XapiHost implements AsyncDisposable {
   /** Starts a member of the pool at another loopback address (default 127.0.0.2), on the same port. */
   async addMember(address = '127.0.0.2'): Promise<PoolMember> {
     const { state, dispatcher, shutdown, https } = this.#parts;
-    const identity = await selfSigned({ names: ['xen2.lab'], addresses: [address] });
+    const hostname = `xen${this.#members.length + 2}.lab`;
+    const identity = await selfSigned({ names: [hostname], addresses: [address] });
+    state.db.create('host', { name_label: hostname, hostname, address, enabled: true });
     const listener = await HttpsListener.listen({
       state,
       dispatcher,

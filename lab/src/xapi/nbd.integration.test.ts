@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { requireTools } from '@vbackup/core/testing';
+import { selfSigned } from '../pki/index.js';
 import { cutAfterReads } from './faults.js';
-import { startXapiHost, type XapiHost } from './host.js';
+import type { XapiHost } from './host.js';
+import { startXapiHost } from './start.js';
 import { JsonClient } from './testing/json-client.js';
 
 const run = promisify(execFile);
@@ -77,6 +79,11 @@ describe('NBD of the lab host, read by nbdcopy', () => {
     host.faults.nbd.onRead = cutAfterReads(1);
     await assert.rejects(copy(join(folder, 'cut.raw')));
     await copy(join(folder, 'whole.raw'));
+  });
+
+  it('shows another certificate where a fault wants it', async () => {
+    host.faults.nbd.identity = await selfSigned({ names: ['xen1.lab'], addresses: ['127.0.0.1'] });
+    await assert.rejects(copy(join(folder, 'stranger.raw')), /certificate/);
   });
 
   async function copy(target: string): Promise<void> {

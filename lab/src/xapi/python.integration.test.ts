@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { requireTools } from '@vbackup/core/testing';
-import { startXapiHost } from './host.js';
+import { startXapiHost } from './start.js';
 
 const run = promisify(execFile);
 

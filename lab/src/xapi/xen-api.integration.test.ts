@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { Xapi, type XapiOptions } from 'xen-api';
-import { startXapiHost, type XapiHost } from './host.js';
+import type { XapiHost } from './host.js';
+import { startXapiHost } from './start.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

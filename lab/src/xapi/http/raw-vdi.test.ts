@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeUInt64LE } from '@vbackup/core';
-import { startXapiHost, type XapiHost } from '../host.js';
+import type { XapiHost } from '../host.js';
+import { startXapiHost } from '../start.js';
 import { JsonClient } from '../testing/json-client.js';
 import { ChunkedBodyDecoder } from './chunked-body.js';
 

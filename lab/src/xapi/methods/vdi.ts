@@ -33,7 +33,7 @@ export const VDI_METHODS: Methods = {
       const vdi = withData(find(context, self));
       needs(context, vdi, 'vdi_snapshot');
       if (vdi.flag('is_a_snapshot')) throw notAllowed('VDI is a snapshot', vdi);
-      return context.state.disks.snapshot(vdi).ref;
+      return frozen(context, vdi).ref;
     },
   },
   'VDI.resize': {
@@ -107,6 +107,16 @@ export const VDI_METHODS: Methods = {
   },
 };
 
+/** A snapshot of the disk, its tracking ended where a fault wants it. */
+export function frozen({ state }: Pick<CallContext, 'state'>, vdi: XenObject): XenObject {
+  const snapshot = state.disks.snapshot(vdi);
+  if (state.faults.snapshotEndsTracking && vdi.flag('cbt_enabled')) {
+    for (const disk of [snapshot, vdi]) state.disks.setTracking(disk, false);
+    state.disks.alert(vdi, 'VDI_CBT_SNAPSHOT_FAILED');
+  }
+  return snapshot;
+}
+
 /** One record per host that sees the disk, attached PIF on a network for NBD, and address. */
 function nbdInfo({ state, session }: CallContext, vdi: XenObject): XenValue {
   const { db, nbdPort } = state;
@@ -121,7 +131,7 @@ function nbdInfo({ state, session }: CallContext, vdi: XenObject): XenValue {
     const secure = purpose.includes('nbd');
     const usable = hosts.has(pif.text('host')) && pif.flag('currently_attached');
     if (nbdPort === undefined || !usable || !(secure || purpose.includes('insecure_nbd'))) return [];
-    return [pif.text('IP'), ...pif.list('IPv6')]
+    return [...state.faults.nbd.deadAddresses, pif.text('IP'), ...pif.list('IPv6')]
       .filter((address) => address !== '')
       .map((address) => ({
         exportname: `/${vdi.uuid}?session_id=${session.ref}`,

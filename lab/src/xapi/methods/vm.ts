@@ -4,6 +4,7 @@ import { XapiFailure } from '../rpc/call.js';
 import { DateTime, NULL_REF, type XenValue } from '../rpc/value.js';
 import { type CallContext, type Methods, VOID } from './method.js';
 import { constructed } from './vbd.js';
+import { frozen } from './vdi.js';
 
 export const VM_METHODS: Methods = {
   'VM.create': {
@@ -44,7 +45,7 @@ export const VM_METHODS: Methods = {
 
 /** Disks are frozen one after the other; a CD of the snapshot shows the original image. */
 function snapshot({ state }: CallContext, vm: XenObject, name: string, ignored: readonly string[]): XenObject {
-  const { db, disks } = state;
+  const { db } = state;
   const { uuid: _uuid, VBDs: _vbds, VIFs: _vifs, snapshots: _snapshots, ...copied } = vm.record();
   const copy = db.create('VM', {
     ...copied,
@@ -60,9 +61,9 @@ function snapshot({ state }: CallContext, vm: XenObject, name: string, ignored: 
     const vbd = db.get('VBD', ref);
     if (ignored.includes(vbd.text('VDI'))) continue;
     const vdi = db.find('VDI', vbd.text('VDI'));
-    const frozen = vbd.text('type') === 'Disk' && vdi !== undefined ? disks.snapshot(vdi).ref : vbd.text('VDI');
+    const shown = vbd.text('type') === 'Disk' && vdi !== undefined ? frozen({ state }, vdi).ref : vbd.text('VDI');
     const { uuid: _vbdUuid, ...fields } = vbd.record();
-    db.create('VBD', { ...fields, VM: copy.ref, VDI: frozen, currently_attached: false, device: '' });
+    db.create('VBD', { ...fields, VM: copy.ref, VDI: shown, currently_attached: false, device: '' });
   }
   for (const ref of vm.list('VIFs')) {
     const { uuid: _vifUuid, ...fields } = db.get('VIF', ref).record();

@@ -39,7 +39,9 @@ export class BlockMap {
   write(offset: number, bytes: Uint8Array): void {
     this.#check(offset, bytes.length);
     for (const piece of pieces(offset, bytes.length)) {
-      this.#own(piece.block).set(bytes.subarray(piece.from, piece.from + piece.length), piece.within);
+      const part = bytes.subarray(piece.from, piece.from + piece.length);
+      if (piece.length === BLOCK_LENGTH) this.#replace(piece.block, part);
+      else this.#own(piece.block).set(part, piece.within);
     }
   }
 
@@ -92,6 +94,13 @@ export class BlockMap {
       if (block % BLOCKS_PER_TURN === BLOCKS_PER_TURN - 1) await setImmediate();
     }
     return hash.digest('hex');
+  }
+
+  #replace(block: number, bytes: Uint8Array): void {
+    const present = this.#blocks.get(block);
+    if (present !== undefined && this.#owned.has(block)) present.set(bytes);
+    else this.#blocks.set(block, Buffer.from(bytes));
+    this.#owned.add(block);
   }
 
   #own(block: number): Buffer {

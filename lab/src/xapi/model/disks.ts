@@ -90,8 +90,16 @@ export class Disks {
   /** What a crash of the host leaves: logs of disks that were being written cannot be trusted and are gone. */
   crash(): void {
     for (const vdi of this.#db.all('VDI')) {
-      if (vdi.flag('cbt_enabled') && !vdi.flag('is_a_snapshot')) this.setTracking(vdi, false);
+      if (!vdi.flag('cbt_enabled') || vdi.flag('is_a_snapshot')) continue;
+      this.setTracking(vdi, false);
+      this.alert(vdi, 'VDI_CBT_METADATA_INCONSISTENT');
     }
+  }
+
+  /** The message by which xapi says that it switched tracking off. */
+  alert(vdi: XenObject, name: string): void {
+    const timestamp = new DateTime(new Date());
+    this.#db.create('message', { name, priority: 3, cls: 'VDI', obj_uuid: vdi.uuid, timestamp });
   }
 
   #account(vdi: XenObject): void {
