@@ -29,4 +29,15 @@ describe('ByteQueue', () => {
     queue.push(Buffer.from('d'));
     assert.equal(queue.take(4)?.toString(), 'abcd');
   });
+
+  it('shows what comes next without taking it', () => {
+    const queue = new ByteQueue();
+    assert.equal(queue.peekSome(), undefined);
+    queue.push(Buffer.from('abc'));
+    queue.push(Buffer.from('d'));
+    queue.take(1);
+    assert.equal(queue.peekSome()?.toString(), 'bc');
+    assert.equal(queue.take(3)?.toString(), 'bcd');
+    assert.equal(queue.peekSome(), undefined);
+  });
 });

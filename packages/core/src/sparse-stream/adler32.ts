@@ -42,4 +42,5 @@ export class Adler32 {
   }
 }
 
+/** Adler-32 of one piece, unsigned 32 bits. */
 export const adler32 = (bytes: Uint8Array): number => new Adler32().update(bytes).digest();

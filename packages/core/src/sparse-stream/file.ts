@@ -8,6 +8,7 @@ import { parsePeerDataName } from './peer-files.js';
 
 const CHUNK_LENGTH = 256 * 1024;
 
+/** How a file is read. */
 export interface ReadStreamOptions {
   readonly signal?: AbortSignal | undefined;
 }

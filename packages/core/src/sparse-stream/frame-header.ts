@@ -6,6 +6,7 @@ export const FRAME_HEADER_LENGTH = 40;
 /** Behind META's JSON, a DATA payload and the trailer's JSON. */
 export const TERMINATOR = Buffer.from('\r\n');
 
+/** The five kinds, as they stand in the first four bytes. */
 export type FrameKind = 'meta' | 'data' | 'zero' | 'stop' | 'comp';
 
 /** One frame header: for `data` and `zero` a range of the disk, else `start` is 0 and `length` counts JSON bytes. */

@@ -1,9 +1,12 @@
-/** Files beside the streams that virtnbdbackup's tools ask for (virtnbdbackup 1.9.15; names as in its README). */
+// Files beside the streams that virtnbdbackup's tools ask for; observed with 1.9.15.
+
+/** What virtnbdrestore must know of a machine. */
 export interface PeerDomain {
   readonly name: string;
   readonly disks: readonly PeerDisk[];
 }
 
+/** One disk of the machine. */
 export interface PeerDisk {
   /** The name that the data files begin with: `xvda` in `xvda.full.data`. */
   readonly target: string;

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { z } from 'zod';
 import { requireTools } from '../testing/tools.js';
 import { adler32 } from './adler32.js';
-import { SparseStreamEncoder } from './encoder.js';
+import { MAX_DATA_FRAME_LENGTH, SparseStreamEncoder } from './encoder.js';
 import { compressFrame } from './lz4-encode.js';
 import {
   checkpointListJson,
@@ -28,7 +28,7 @@ const TARGET = 'xvda';
 type Range = readonly [offset: number, length: number];
 type Version = { readonly image: Buffer; readonly dirty: readonly Range[] };
 
-const ZEROS = Buffer.alloc(MiB);
+const ZEROS = Buffer.alloc(MAX_DATA_FRAME_LENGTH);
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 /** Full, then two increments: new data, data that became zero, and the first and last block of the disk. */
@@ -81,8 +81,8 @@ function stream({ image, dirty }: Version, index: number, compressed: false | nu
   });
   const buffers = [encoder.begin()];
   for (const [start, length] of dirty) {
-    for (let offset = start; offset < start + length; offset += MiB) {
-      const bytes = image.subarray(offset, Math.min(offset + MiB, start + length));
+    for (let offset = start; offset < start + length; offset += MAX_DATA_FRAME_LENGTH) {
+      const bytes = image.subarray(offset, Math.min(offset + MAX_DATA_FRAME_LENGTH, start + length));
       const zero = index === 0 && bytes.equals(ZEROS);
       const frame = zero
         ? encoder.zero(offset, bytes.length)

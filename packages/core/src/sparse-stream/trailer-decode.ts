@@ -45,12 +45,13 @@ export class StoredSizes {
   }
 }
 
-/** One entry of a trailer: the size of one LZ4 frame, or of each part under one DATA frame. */
+/** The stored size of one DATA frame's payload, and of its LZ4 frames where the trailer lists them. */
 export interface TrailerEntry {
   readonly sum: number;
   readonly parts: readonly number[] | undefined;
 }
 
+/** Receives each entry with its file offset, in order. */
 export type OnEntry = (entry: TrailerEntry, at: number) => void;
 
 type Token = { readonly text: string; readonly at: number };
