@@ -15,6 +15,8 @@ import type { NbdInfo } from './records.js';
 export const NBD_ALIGNMENT = 512;
 /** The server plugs the disk into its own domain before it answers: seconds, or longer on iSCSI. */
 const HANDSHAKE_TIMEOUT_MS = 120_000;
+/** Beyond that the disk is opened anew, with a fresh export name and perhaps by another host. */
+const RECONNECTS = 2;
 /** The server takes 16 connections per host, and others want some too. */
 const MAXIMUM_CONNECTIONS = 8;
 
@@ -69,6 +71,7 @@ function connectOptions(
     minimumAlignment: NBD_ALIGNMENT,
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
     requestTimeoutMs: context.nbdTimeoutMs,
+    reconnects: RECONNECTS,
     signal: options.signal,
   };
 }

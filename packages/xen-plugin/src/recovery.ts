@@ -1,4 +1,5 @@
 import type { Leftover, WithSignal } from '@vbackup/core';
+import { isApiError } from './errors.js';
 import type { JournalEntry, MadeEntry } from './journal.js';
 import { parseEntries } from './journal.js';
 import { diskVbds } from './live-disk.js';
@@ -40,7 +41,12 @@ export async function recoverLeftover(
 /** Marks a live disk, so that its next snapshot carries the mark from its first moment on. */
 export async function tagLive(session: XenSession, disk: string, backupId: string, options: WithSignal): Promise<void> {
   await session.call(NothingSchema, 'VDI.remove_from_other_config', [disk, TAG_RUN], options);
-  await session.call(NothingSchema, 'VDI.add_to_other_config', [disk, TAG_RUN, backupId], options);
+  try {
+    await session.call(NothingSchema, 'VDI.add_to_other_config', [disk, TAG_RUN, backupId], options);
+  } catch (error) {
+    // It was there already if the answer to a first try was lost.
+    if (!isApiError(error, 'MAP_DUPLICATE_KEY')) throw error;
+  }
 }
 
 export async function untagLive(session: XenSession, uuid: string, options: WithSignal): Promise<void> {

@@ -3,6 +3,7 @@ import { VBackupError } from '@vbackup/core';
 import { z } from 'zod';
 import { isApiError, messageOf } from './errors.js';
 import type { Redactor } from './redactor.js';
+import { type RetryPlan, retry } from './retry.js';
 import { endpointText, type XapiEndpoint } from './transport/endpoint.js';
 import type {
   CallOptions,
@@ -39,6 +40,8 @@ const MAXIMUM_MASTER_HOPS = 2;
 const LOGIN_TIMEOUT_MS = 60_000;
 const LOGOUT_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_MS = 600_000;
+/** A socket that was kept alive may have been closed by the host; a toolstack that restarts needs some seconds. */
+const RECONNECT_PLAN: RetryPlan = { tries: 5, firstPauseMs: 100, longestPauseMs: 5_000 };
 
 /** A session on the coordinator of a pool. It follows the coordinator, and logs in again when it was forgotten. */
 export class XenSession implements AsyncDisposable {
@@ -82,7 +85,7 @@ export class XenSession implements AsyncDisposable {
     parameters: readonly XapiValue[],
     options: SessionCallOptions = {},
   ): Promise<T> {
-    const value = await this.#callOnce(method, parameters, options);
+    const value = await this.#callAgain(method, parameters, options);
     const parsed = schema.safeParse(value);
     if (parsed.success) return parsed.data;
     const where = parsed.error.issues[0]?.path.join('.') ?? '';
@@ -106,6 +109,13 @@ export class XenSession implements AsyncDisposable {
     } finally {
       await this.#transport[Symbol.asyncDispose]();
     }
+  }
+
+  /** What may be done twice is tried again after the connection broke, and under a new session. */
+  async #callAgain(method: string, parameters: readonly XapiValue[], options: SessionCallOptions): Promise<unknown> {
+    const work = (): Promise<unknown> => this.#callOnce(method, parameters, options);
+    if (options.idempotent === false) return work();
+    return retry(work, isDisconnected, RECONNECT_PLAN, options.signal);
   }
 
   async #callOnce(method: string, parameters: readonly XapiValue[], options: SessionCallOptions): Promise<unknown> {
@@ -182,4 +192,8 @@ export class XenSession implements AsyncDisposable {
       await this.call(z.unknown(), 'session.get_uuid', [this.#reference], { signal }).catch(() => {});
     }
   }
+}
+
+function isDisconnected(error: unknown): boolean {
+  return error instanceof VBackupError && error.code === 'VB_XEN_TRANSPORT';
 }

@@ -4,7 +4,7 @@ import https from 'node:https';
 import { UnsupportedError, VBackupError } from '@vbackup/core';
 import { z } from 'zod';
 import { apiError } from '../errors.js';
-import { type FaultContext, httpFault, transportFault } from './faults.js';
+import { type FaultContext, transportFault } from './faults.js';
 import { toJson, type XapiValue } from './values.js';
 
 /** A bitmap of 16 TiB is 45 MB of base64; nothing else comes near. */
@@ -59,8 +59,8 @@ async function post(body: Buffer, options: RequestOptions, context: FaultContext
   });
   if (response.statusCode !== 200) {
     response.destroy();
-    if ([403, 404, 405, 501].includes(response.statusCode ?? 0)) throw unsupported();
-    throw httpFault(response.statusCode ?? 0, context);
+    // A host without it says so in more than one way; if something else is wrong, XML-RPC meets it as well.
+    throw unsupported();
   }
   if (!/json/i.test(response.headers['content-type'] ?? '')) {
     response.destroy();
