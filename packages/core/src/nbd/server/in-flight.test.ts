@@ -1,34 +1,62 @@
 import assert from 'node:assert/strict';
 import { Deferred } from '../../testing/index.js';
 import { BufferPool } from './buffer-pool.js';
+import { ByteBudget } from './byte-budget.js';
 import { InFlight } from './in-flight.js';
 
 describe('InFlight', () => {
-  it('waits for room in count and in bytes, and lets what is larger than all in alone', async () => {
-    const inFlight = new InFlight({ maximumCount: 2, maximumBytes: 100 });
+  const entry = (entering: Promise<void>) => {
+    const state = { entered: false, entering };
+    state.entering = entering.then(() => {
+      state.entered = true;
+    });
+    return state;
+  };
+
+  it('waits for room in bytes, and lets what is larger than all in alone', async () => {
+    const inFlight = new InFlight({ maximumCount: 9, maximumBytes: 100, budget: new ByteBudget(10_000) });
     const first = new Deferred();
-    const second = new Deferred();
-    await inFlight.room(1_000);
-    inFlight.add(60, first.promise);
-    let entered = false;
-    const waiting = inFlight.room(50).then(() => {
-      entered = true;
-    });
+    await inFlight.enter(1_000);
+    inFlight.add(1_000, first.promise);
+    const second = entry(inFlight.enter(1));
     await new Promise(setImmediate);
-    assert.equal(entered, false, '110 of 100 bytes');
+    assert.equal(second.entered, false);
     first.resolve();
-    await waiting;
-    inFlight.add(10, second.promise);
-    inFlight.add(10, new Promise(setImmediate));
-    entered = false;
-    const third = inFlight.room(1).then(() => {
-      entered = true;
-    });
-    await Promise.resolve();
-    assert.equal(entered, false, 'three of two requests');
-    await third;
-    second.resolve();
+    await second.entering;
+  });
+
+  it('waits for room in number', async () => {
+    const inFlight = new InFlight({ maximumCount: 2, maximumBytes: 100, budget: new ByteBudget(100) });
+    const works = [new Deferred(), new Deferred()];
+    for (const work of works) {
+      await inFlight.enter(0);
+      inFlight.add(0, work.promise);
+    }
+    const third = entry(inFlight.enter(0));
+    await new Promise(setImmediate);
+    assert.equal(third.entered, false);
+    works[1]?.resolve();
+    await third.entering;
+    works[0]?.resolve();
     await inFlight.idle();
+  });
+
+  it('shares bytes with other connections, first come, first served', async () => {
+    const budget = new ByteBudget(100);
+    const [one, two, three] = [1, 2, 3].map(() => new InFlight({ maximumCount: 9, maximumBytes: 100, budget }));
+    assert.ok(one !== undefined && two !== undefined && three !== undefined);
+    await one.enter(80);
+    const large = entry(two.enter(90));
+    const small = entry(three.enter(10));
+    await new Promise(setImmediate);
+    assert.deepEqual([large.entered, small.entered], [false, false], 'the small one does not overtake');
+    one.leave(80);
+    await Promise.all([large.entering, small.entering]);
+    const late = entry(one.enter(1));
+    await new Promise(setImmediate);
+    assert.equal(late.entered, false);
+    two.leave(90);
+    await late.entering;
   });
 });
 

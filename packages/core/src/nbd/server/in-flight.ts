@@ -1,34 +1,51 @@
+import type { ByteBudget } from './byte-budget.js';
+
+export interface InFlightLimits {
+  readonly maximumCount: number;
+  readonly maximumBytes: number;
+  /** What all connections share. */
+  readonly budget: ByteBudget;
+}
+
 /** Bounds what one connection may have going on: requests, and the bytes that they hold. One waiter at a time. */
 export class InFlight {
-  readonly #maximumCount: number;
-  readonly #maximumBytes: number;
+  readonly #limits: InFlightLimits;
   readonly #running = new Set<Promise<void>>();
   #bytes = 0;
   #wake: (() => void) | undefined;
 
-  constructor(limits: { readonly maximumCount: number; readonly maximumBytes: number }) {
-    this.#maximumCount = limits.maximumCount;
-    this.#maximumBytes = limits.maximumBytes;
+  constructor(limits: InFlightLimits) {
+    this.#limits = limits;
   }
 
-  /** Waits until a request of `bytes` fits; one that is larger than the bound fits alone. */
-  async room(bytes: number): Promise<void> {
+  /**
+   * Waits until a request of `bytes` fits, and takes them until {@link add}'s work ends or {@link leave}. One that is
+   * larger than the bound fits alone.
+   */
+  async enter(bytes: number): Promise<void> {
     while (!this.#fits(bytes)) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
+    this.#bytes += bytes;
+    await this.#limits.budget.acquire(bytes);
   }
 
-  /** Counts `work`, which never fails, until it ends. */
+  /** Gives back what {@link enter} took. */
+  leave(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#limits.budget.release(bytes);
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  /** Counts `work`, which never fails and has entered, until it ends. */
   add(bytes: number, work: Promise<void>): void {
-    this.#bytes += bytes;
     const counted = work.finally(() => {
       this.#running.delete(counted);
-      this.#bytes -= bytes;
-      const wake = this.#wake;
-      this.#wake = undefined;
-      wake?.();
+      this.leave(bytes);
     });
     this.#running.add(counted);
   }
@@ -40,6 +57,6 @@ export class InFlight {
 
   #fits(bytes: number): boolean {
     if (this.#running.size === 0) return true;
-    return this.#running.size < this.#maximumCount && this.#bytes + bytes <= this.#maximumBytes;
+    return this.#running.size < this.#limits.maximumCount && this.#bytes + bytes <= this.#limits.maximumBytes;
   }
 }

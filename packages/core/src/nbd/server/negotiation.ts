@@ -3,9 +3,6 @@ import { hasFlag, joinFlags, unknownFlags } from '../protocol-flags.js';
 import {
   NBD_FLAG_FIXED_NEWSTYLE,
   NBD_FLAG_NO_ZEROES,
-  NBD_INFO_BLOCK_SIZE,
-  NBD_INFO_DESCRIPTION,
-  NBD_INFO_NAME,
   NBD_OPT_ABORT,
   NBD_OPT_EXPORT_NAME,
   NBD_OPT_GO,
@@ -30,7 +27,9 @@ import {
 } from '../words.js';
 import type { Channel } from './channel.js';
 import type { NbdExport } from './export.js';
+import { infoReply } from './info-reply.js';
 import { selectContexts } from './meta-contexts.js';
+import { OpenedExport, type OpenedExportHost } from './opened-export.js';
 import {
   boundedText,
   CLIENT_FLAGS_LENGTH,
@@ -40,17 +39,13 @@ import {
   decodeOptionHeader,
   encodeExportNameReply,
   encodeGreeting,
-  encodeInfoBlockSize,
-  encodeInfoDescription,
-  encodeInfoExport,
-  encodeInfoName,
   encodeMetaContext,
   encodeOptionReply,
   encodeServerEntry,
   type InfoRequest,
   OPTION_HEADER_LENGTH,
 } from './option-codec.js';
-import { type Agreement, blockSizes, transmissionFlags } from './served-export.js';
+import { type Agreement, transmissionFlags } from './served-export.js';
 import type { NbdExportEntry } from './server-options.js';
 
 const HANDSHAKE_FLAGS = joinFlags(NBD_FLAG_FIXED_NEWSTYLE, NBD_FLAG_NO_ZEROES);
@@ -59,20 +54,15 @@ const MAXIMUM_OPTION_LENGTH = 64 * 1024;
 /** What is longer is read away and refused up to here; then the connection is dropped. */
 const MAXIMUM_SKIPPED_LENGTH = 1024 * 1024;
 const MAXIMUM_OPTIONS = 1_000;
-/** Clients that know nothing of block sizes send multiples of this. */
-const USUAL_BLOCK = 512;
 
 /** What a negotiation needs of the world. */
-export interface NegotiationHost {
-  /** The export of this name, or null; failures are reported by the host and become refusals here. */
-  open(name: string): Promise<NbdExport | null>;
+export interface NegotiationHost extends OpenedExportHost {
   /** Missing: listing is refused. */
   readonly list: (() => Promise<readonly NbdExportEntry[]>) | undefined;
   /** Turns the channel into a TLS one; missing: there is no TLS. Called behind the answer to STARTTLS. */
   readonly upgrade: ((acknowledge: Buffer) => Promise<Channel>) | undefined;
   readonly tlsRequired: boolean;
   readonly maximumRequest: number;
-  readonly onExportError: (error: unknown) => void;
 }
 
 export interface Negotiated extends Agreement {
@@ -87,17 +77,17 @@ type Next = 'more' | 'over' | Agreement;
  */
 export class Negotiation {
   readonly #host: NegotiationHost;
+  readonly #exports: OpenedExport;
   #channel: Channel;
   #secure = false;
   #zeroes = true;
   #structured = false;
-  /** The export that was opened last: clients ask for one name several times. */
-  #opened: { readonly name: string; readonly disk: NbdExport } | undefined;
   #contexts: { readonly exportName: string; readonly names: readonly string[] } | undefined;
 
   constructor(channel: Channel, host: NegotiationHost) {
     this.#channel = channel;
     this.#host = host;
+    this.#exports = new OpenedExport(host);
   }
 
   /**
@@ -108,10 +98,10 @@ export class Negotiation {
     try {
       const agreement = await this.#negotiate();
       if (agreement === undefined) return undefined;
-      this.#opened = undefined;
+      this.#exports.handOver();
       return { ...agreement, channel: this.#channel };
     } finally {
-      await this.#closeOpened();
+      await this.#exports.close();
     }
   }
 
@@ -192,12 +182,12 @@ export class Negotiation {
     // What was agreed in clear may have come from somebody else.
     this.#structured = false;
     this.#contexts = undefined;
-    await this.#closeOpened();
+    await this.#exports.close();
     return 'more';
   }
 
   async #exportName(name: string): Promise<Next> {
-    const disk = await this.#open(name);
+    const disk = await this.#exports.open(name);
     // This option has no way to say no.
     if (disk === null || disk instanceof VBackupError) return 'over';
     const flags = transmissionFlags(disk, this.#structured);
@@ -207,18 +197,12 @@ export class Negotiation {
 
   async #info(option: number, request: InfoRequest | undefined): Promise<Next> {
     if (request === undefined) return await this.#invalid(option);
-    const disk = await this.#open(request.name);
+    const disk = await this.#exports.open(request.name);
     if (disk === null) return await this.#refuse(option, NBD_REP_ERR_UNKNOWN, 'there is no such export');
     if (disk instanceof VBackupError) return await this.#refuseExport(option, disk);
-    const sizes = blockSizes(disk, this.#host.maximumRequest);
-    if (sizes.minimum > USUAL_BLOCK && !request.items.includes(NBD_INFO_BLOCK_SIZE)) {
-      return await this.#refuse(option, NBD_REP_ERR_BLOCK_SIZE_REQD, `blocks are ${sizes.minimum} bytes`);
-    }
-    const infos = [encodeInfoExport(disk.size, transmissionFlags(disk, this.#structured)), encodeInfoBlockSize(sizes)];
-    if (request.items.includes(NBD_INFO_NAME)) infos.push(encodeInfoName(disk.name));
-    if (request.items.includes(NBD_INFO_DESCRIPTION) && disk.description !== undefined) {
-      infos.push(encodeInfoDescription(disk.description));
-    }
+    const terms = { structured: this.#structured, maximumRequest: this.#host.maximumRequest };
+    const infos = infoReply(disk, { ...terms, items: request.items });
+    if (infos === undefined) return await this.#refuse(option, NBD_REP_ERR_BLOCK_SIZE_REQD, 'blocks are large here');
     await this.#answer(option, NBD_REP_INFO, infos);
     return option === NBD_OPT_GO ? this.#agree(request.name, disk) : 'more';
   }
@@ -227,18 +211,21 @@ export class Negotiation {
     const { list } = this.#host;
     if (data.length > 0) return await this.#invalid(NBD_OPT_LIST);
     if (list === undefined) return await this.#refuse(NBD_OPT_LIST, NBD_REP_ERR_POLICY, 'listing is not allowed');
-    const entries = await list();
-    return await this.#answer(
-      NBD_OPT_LIST,
-      NBD_REP_SERVER,
-      entries.map((entry) => encodeServerEntry(entry.name, entry.description)),
-    );
+    let entries: readonly NbdExportEntry[];
+    try {
+      entries = await list();
+    } catch (error) {
+      this.#host.onExportError(error);
+      return await this.#refuse(NBD_OPT_LIST, NBD_REP_ERR_PLATFORM, 'the exports cannot be listed');
+    }
+    const replies = entries.map((entry) => encodeServerEntry(entry.name, entry.description));
+    return await this.#answer(NBD_OPT_LIST, NBD_REP_SERVER, replies);
   }
 
   async #metaContexts(option: number, data: Buffer): Promise<Next> {
     const request = decodeMetaContextRequest(data);
     if (request === undefined || !this.#structured) return await this.#invalid(option);
-    const disk = await this.#open(request.exportName);
+    const disk = await this.#exports.open(request.exportName);
     if (disk === null) return await this.#refuse(option, NBD_REP_ERR_UNKNOWN, 'there is no such export');
     if (disk instanceof VBackupError) return await this.#refuseExport(option, disk);
     const listing = option === NBD_OPT_LIST_META_CONTEXT;
@@ -251,26 +238,6 @@ export class Negotiation {
   #agree(name: string, disk: NbdExport): Agreement {
     const contexts = this.#contexts?.exportName === name ? this.#contexts.names : [];
     return { disk, structured: this.#structured, contexts };
-  }
-
-  /** The export, null where there is none, or why it cannot be opened. */
-  async #open(name: string): Promise<NbdExport | VBackupError | null> {
-    if (this.#opened?.name === name) return this.#opened.disk;
-    await this.#closeOpened();
-    try {
-      const disk = await this.#host.open(name);
-      if (disk !== null) this.#opened = { name, disk };
-      return disk;
-    } catch (cause) {
-      this.#host.onExportError(cause);
-      return cause instanceof VBackupError ? cause : new VBackupError('VB_IO', 'cannot open the export', { cause });
-    }
-  }
-
-  async #closeOpened(): Promise<void> {
-    const opened = this.#opened;
-    this.#opened = undefined;
-    await opened?.disk.close?.().catch(this.#host.onExportError);
   }
 
   async #refuseExport(option: number, error: VBackupError): Promise<Next> {

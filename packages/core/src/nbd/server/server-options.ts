@@ -66,6 +66,8 @@ export interface NbdServerOptions {
   readonly maximumRequestsInFlight?: number | undefined;
   /** Bytes of reads and writes per connection; never less than `maximumRequest`. Default 64 MiB. */
   readonly maximumBytesInFlight?: number | undefined;
+  /** Bytes of reads and writes of all connections together; one that finds none free waits. Default 256 MiB. */
+  readonly maximumTotalBytesInFlight?: number | undefined;
   /** Told once per connection that ended for another reason than the client's wish or `close`. */
   readonly onConnectionError?: ((error: unknown, connection: NbdServerConnection) => void) | undefined;
   /** Told of every request that an export failed, and of every export that could not be opened: clients hear less. */
@@ -81,6 +83,7 @@ export interface NbdServerLimits {
   readonly maximumRequest: number;
   readonly maximumRequestsInFlight: number;
   readonly maximumBytesInFlight: number;
+  readonly maximumTotalBytesInFlight: number;
 }
 
 const DEFAULT_MAXIMUM_CONNECTIONS = 100;
@@ -89,6 +92,7 @@ const DEFAULT_STALL_TIMEOUT_MS = 120_000;
 const DEFAULT_CLOSE_TIMEOUT_MS = 5_000;
 const DEFAULT_REQUESTS_IN_FLIGHT = 128;
 const DEFAULT_BYTES_IN_FLIGHT = 64 * 1024 * 1024;
+const DEFAULT_TOTAL_BYTES_IN_FLIGHT = 256 * 1024 * 1024;
 
 export function limitsOf(options: NbdServerOptions): NbdServerLimits {
   const maximumRequest = options.maximumRequest ?? NBD_DEFAULT_MAXIMUM_REQUEST;
@@ -100,5 +104,6 @@ export function limitsOf(options: NbdServerOptions): NbdServerLimits {
     maximumRequest,
     maximumRequestsInFlight: options.maximumRequestsInFlight ?? DEFAULT_REQUESTS_IN_FLIGHT,
     maximumBytesInFlight: Math.max(options.maximumBytesInFlight ?? DEFAULT_BYTES_IN_FLIGHT, maximumRequest),
+    maximumTotalBytesInFlight: options.maximumTotalBytesInFlight ?? DEFAULT_TOTAL_BYTES_IN_FLIGHT,
   };
 }

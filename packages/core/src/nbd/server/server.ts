@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NbdAddress } from '../connect-options.js';
+import { ByteBudget } from './byte-budget.js';
 import { type Listener, listenOn } from './listener.js';
 import { limitsOf, type NbdServerLimits, type NbdServerOptions } from './server-options.js';
 import { Session } from './session.js';
@@ -24,6 +25,7 @@ export class NbdServer implements AsyncDisposable {
   /** @throws VBackupError VB_NBD_SERVER_LISTEN */
   static async listen(options: NbdServerOptions): Promise<NbdServer> {
     const limits = limitsOf(options);
+    const terms = { options, limits, budget: new ByteBudget(limits.maximumTotalBytesInFlight) };
     const sessions = new Map<Session, Promise<void>>();
     let count = 0;
     const listener = await listenOn(options.address, (socket) => {
@@ -31,7 +33,7 @@ export class NbdServer implements AsyncDisposable {
         socket.destroy();
         return;
       }
-      const session = new Session(socket, count, { server: options, limits });
+      const session = new Session(socket, count, terms);
       count += 1;
       sessions.set(
         session,

@@ -3,6 +3,7 @@ import { Duplex } from 'node:stream';
 import fc from 'fast-check';
 import { ProtocolError } from '../../errors/index.js';
 import { clientFlags, clientOption, clientRequest, infoData, MemoryExport, metaData } from '../../testing/index.js';
+import { ByteBudget } from './byte-budget.js';
 import { Negotiation } from './negotiation.js';
 import { limitsOf } from './server-options.js';
 import { SocketChannel } from './socket-channel.js';
@@ -119,8 +120,9 @@ async function answer(chunks: readonly Buffer[]): Promise<Buffer> {
       maximumRequest: limits.maximumRequest,
       onExportError,
     }).run();
-    const signal = new AbortController().signal;
-    if (agreed !== undefined) await new Transmission(channel, agreed, { limits, signal, onExportError }).run();
+    const { signal } = new AbortController();
+    const budget = new ByteBudget(limits.maximumTotalBytesInFlight);
+    if (agreed !== undefined) await new Transmission(channel, agreed, { limits, budget, signal, onExportError }).run();
   } finally {
     socket.destroy();
   }

@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type net from 'node:net';
 import tls from 'node:tls';
 import { ProtocolError, VBackupError } from '../../errors/index.js';
+import type { ByteBudget } from './byte-budget.js';
 import type { Channel } from './channel.js';
 import { type Negotiated, Negotiation } from './negotiation.js';
 import type { NbdServerConnection, NbdServerLimits, NbdServerOptions } from './server-options.js';
@@ -10,10 +11,18 @@ import { startTls } from './starttls.js';
 import { type TlsIdentity, tlsOptionsOf } from './tls-options.js';
 import { Transmission } from './transmission.js';
 
+/** What all sessions of a server have in common. */
+export interface SessionTerms {
+  readonly options: NbdServerOptions;
+  readonly limits: NbdServerLimits;
+  readonly budget: ByteBudget;
+}
+
 /** One client's connection, from its first byte to the close of its export. */
 export class Session {
   readonly #options: NbdServerOptions;
   readonly #limits: NbdServerLimits;
+  readonly #budget: ByteBudget;
   readonly #ended = new AbortController();
   readonly #index: number;
   /** The TCP or unix socket; `#socket` may be the TLS one over it. */
@@ -24,12 +33,13 @@ export class Session {
   #failure: unknown;
   #stopping = false;
 
-  constructor(socket: net.Socket, index: number, options: { server: NbdServerOptions; limits: NbdServerLimits }) {
+  constructor(socket: net.Socket, index: number, terms: SessionTerms) {
     this.#transport = socket;
     this.#socket = socket;
     this.#index = index;
-    this.#options = options.server;
-    this.#limits = options.limits;
+    this.#options = terms.options;
+    this.#limits = terms.limits;
+    this.#budget = terms.budget;
     this.#channel = new SocketChannel(socket);
     socket.once('close', () => this.#ended.abort(new VBackupError('VB_ABORTED', 'the client is gone')));
   }
@@ -89,12 +99,13 @@ export class Session {
       if (this.#channel.stalled) this.#drop(`the client stalls for ${this.#limits.stallTimeoutMs} ms`);
     });
     try {
-      const { limits, signal, onExportError } = {
+      const transmission = new Transmission(agreed.channel, agreed, {
         limits: this.#limits,
+        budget: this.#budget,
         signal: this.#ended.signal,
         onExportError: this.#onExportError,
-      };
-      await new Transmission(agreed.channel, agreed, { limits, signal, onExportError }).run();
+      });
+      await transmission.run();
     } finally {
       await agreed.disk.close?.().catch(this.#onExportError);
     }

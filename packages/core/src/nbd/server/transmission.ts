@@ -1,6 +1,7 @@
 import { ProtocolError } from '../../errors/index.js';
 import { NBD_CMD_DISC, NBD_CMD_READ, NBD_CMD_WRITE } from '../words.js';
 import { BufferPool } from './buffer-pool.js';
+import type { ByteBudget } from './byte-budget.js';
 import type { Channel } from './channel.js';
 import { type Refusal, refusalOf, refuse } from './commands.js';
 import { InFlight } from './in-flight.js';
@@ -17,6 +18,8 @@ import type { NbdServerLimits } from './server-options.js';
 
 export interface TransmissionOptions {
   readonly limits: NbdServerLimits;
+  /** Bytes that all connections share. */
+  readonly budget: ByteBudget;
   /** Aborted when the connection is over: handed to the export. */
   readonly signal: AbortSignal;
   readonly onExportError: (error: unknown) => void;
@@ -43,6 +46,7 @@ export class Transmission {
     this.#inFlight = new InFlight({
       maximumCount: options.limits.maximumRequestsInFlight,
       maximumBytes: options.limits.maximumBytesInFlight,
+      budget: options.budget,
     });
   }
 
@@ -65,25 +69,34 @@ export class Transmission {
     const request = decodeRequest(bytes);
     if (request.type === NBD_CMD_DISC) return false;
     const refusal = refuse(request, this.#agreement, this.#sizes);
-    if (request.type === NBD_CMD_WRITE) {
-      await this.#inFlight.room(request.length);
-      const content = await this.#content(request.length);
-      this.#inFlight.add(request.length, this.#answer(request, refusal, content));
-    } else if (request.type === NBD_CMD_READ && refusal === undefined) {
-      await this.#inFlight.room(request.length);
+    if (request.type === NBD_CMD_WRITE) await this.#write(request, refusal);
+    else if (request.type === NBD_CMD_READ && refusal === undefined) {
+      await this.#inFlight.enter(request.length);
       this.#inFlight.add(request.length, this.#answerRead(request));
     } else {
-      await this.#inFlight.room(0);
+      await this.#inFlight.enter(0);
       this.#inFlight.add(0, this.#answer(request, refusal));
     }
     return true;
   }
 
   /** What a write brings comes in any case, so that a refused one can be answered and the connection lives on. */
-  async #content(length: number): Promise<Buffer> {
+  async #write(request: NbdRequest, refusal: Refusal | undefined): Promise<void> {
+    const { length } = request;
     if (length > this.#options.limits.maximumRequest) {
       throw new ProtocolError('VB_NBD_SERVER_PROTOCOL', `${length} bytes in one write`, 0);
     }
+    await this.#inFlight.enter(length);
+    try {
+      const content = await this.#content(length);
+      this.#inFlight.add(length, this.#answer(request, refusal, content));
+    } catch (error) {
+      this.#inFlight.leave(length);
+      throw error;
+    }
+  }
+
+  async #content(length: number): Promise<Buffer> {
     const bytes = await this.#channel.read(length);
     if (bytes === undefined) throw new ProtocolError('VB_NBD_SERVER_PEER_GONE', 'the client ended within a write', 0);
     return bytes;
