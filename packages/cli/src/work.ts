@@ -2,7 +2,7 @@ import type {
   BackupJob,
   BackupSummary,
   Catalogue,
-  Manifest,
+  FoundBackup,
   OpenTarget,
   Repository,
   RestoreJob,
@@ -11,13 +11,6 @@ import type {
   VerifySummary,
   WithSignal,
 } from '@vbackup/core';
-import { UnsupportedError } from '@vbackup/core/errors';
-
-/** What a reference names: a backup, and one of its disks if the reference named that. */
-export interface FoundBackup {
-  readonly manifest: Manifest;
-  readonly disk?: string | undefined;
-}
 
 /** What the commands ask of the core; tests bring their own. */
 export interface Work {
@@ -37,5 +30,14 @@ export interface Work {
 
 /** The work as the core does it. */
 export async function coreWork(): Promise<Work> {
-  throw new UnsupportedError('VB_UNSUPPORTED', 'this build has no engine');
+  const core = await import('@vbackup/core');
+  return {
+    openRepository: core.openRepository,
+    runBackup: core.runBackup,
+    runRestore: core.runRestore,
+    runVerify: core.runVerify,
+    findBackup: core.findBackup,
+    openFileTarget: core.openFileTarget,
+    openNbdTarget: core.openNbdTarget,
+  };
 }

@@ -17,7 +17,7 @@ export async function list(context: CommandContext): Promise<Outcome> {
   const wanted = invocation.operands[0];
   const shown = inChainOrder(wanted === undefined ? backups : backups.filter((backup) => isOf(backup, wanted)));
   if (wanted !== undefined && shown.length === 0) {
-    throw new VBackupError('VB_GUEST_NOT_FOUND', `no backup of ${wanted} in ${repository.location}`, {
+    throw new VBackupError('VB_BACKUP_NOT_FOUND', `no backup of ${wanted} in ${repository.location}`, {
       cure: 'vbackup list shows the guests and disks there are',
     });
   }

@@ -31,7 +31,7 @@ export class Output {
   }
 
   item(summary: ItemSummary): void {
-    this.#emit(summary);
+    this.#emit('elapsedMs' in summary ? { ...summary, elapsedMs: Math.round(summary.elapsedMs) } : summary);
   }
 
   finish(summary: Omit<RunSummary, 'type' | 'scope' | 'command'>): void {
@@ -84,7 +84,7 @@ export class Output {
         const { disk, read, data, stored, elapsedMs } = event;
         const planned = this.#disks.get(disk)?.planned ?? read;
         const rate = elapsedMs > 0 ? Math.round((planned / elapsedMs) * 1000) : 0;
-        const finished = { read, data, stored, elapsedMs };
+        const finished = { read, data, stored, elapsedMs: Math.round(elapsedMs) };
         this.#emit({ type: 'progress', disk, done: planned, planned, rate, secondsLeft: 0, finished });
         this.#disks.delete(disk);
         break;

@@ -1,6 +1,8 @@
 import type { Manifest } from '@vbackup/core';
 import type { World } from '../world.js';
 import type {
+  CommandName,
+  DiskResult,
   ErrorEvent,
   OutputEvent,
   ProgressEvent,
@@ -30,6 +32,7 @@ export class TextRenderer implements Renderer {
   readonly #live: LiveLines | undefined;
   readonly #lineAt = new Map<string, number>();
   readonly #listed: Manifest[] = [];
+  #command: CommandName = 'backup';
 
   constructor(world: World, options: TextOptions) {
     this.#world = world;
@@ -40,7 +43,7 @@ export class TextRenderer implements Renderer {
   show(event: OutputEvent, time: Date): void {
     switch (event.type) {
       case 'start':
-        if (!this.#options.quiet) this.#start(event);
+        this.#start(event);
         break;
       case 'progress':
         if (!this.#options.quiet) this.#progress(event, time.getTime());
@@ -66,6 +69,8 @@ export class TextRenderer implements Renderer {
   }
 
   #start(event: StartEvent): void {
+    this.#command = event.command;
+    if (this.#options.quiet) return;
     if (event.scope === 'run') {
       if (this.#options.verbose) this.#say(`vbackup ${event.version}: ${event.command}`);
     } else if (event.scope === 'item') {
@@ -82,10 +87,10 @@ export class TextRenderer implements Renderer {
   #progress(event: ProgressEvent, time: number): void {
     const disk = printable(event.disk);
     if (event.finished !== undefined) {
-      const { read, data, stored, elapsedMs } = event.finished;
+      const { elapsedMs } = event.finished;
       this.#live?.remove(event.disk);
-      const sizes = `${formatBytes(read)} read, ${formatBytes(data)} data, ${formatBytes(stored)} stored`;
-      this.#say(`${disk}: ${sizes} in ${formatSeconds(elapsedMs / 1000)}`);
+      const rate = `${formatSeconds(elapsedMs / 1000)}, ${formatBytes(event.rate)}/s`;
+      this.#say(`${disk}: ${finishedText(this.#command, event.finished)} in ${rate}`);
       return;
     }
     if (!this.#options.progress) return;
@@ -147,6 +152,12 @@ export class TextRenderer implements Renderer {
   #paint(color: string, text: string): string {
     return this.#options.color ? `\x1b[${color}m${text}\x1b[0m` : text;
   }
+}
+
+function finishedText(command: CommandName, { read, data, stored }: DiskResult): string {
+  if (command === 'restore') return `${formatBytes(read)} written`;
+  if (command === 'verify') return `${formatBytes(read)} checked`;
+  return `${formatBytes(read)} read, ${formatBytes(data)} data, ${formatBytes(stored)} stored`;
 }
 
 /** What was asked for is shown with -q too: the answer of a question, and damage. */

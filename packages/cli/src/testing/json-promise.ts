@@ -6,6 +6,7 @@ import { z } from 'zod';
 const command = z.enum(['backup', 'list', 'info', 'verify', 'restore', 'doctor', 'completion']);
 const time = z.iso.datetime();
 const bytes = z.int().nonnegative();
+const milliseconds = z.int().nonnegative();
 const level = z.enum(['full', 'inc', 'diff', 'copy']);
 
 const disk = z.strictObject({
@@ -96,7 +97,7 @@ export const JSON_LINE = z.union([
     planned: bytes,
     rate: bytes,
     secondsLeft: bytes.nullable(),
-    finished: z.strictObject({ read: bytes, data: bytes, stored: bytes, elapsedMs: z.number() }).optional(),
+    finished: z.strictObject({ read: bytes, data: bytes, stored: bytes, elapsedMs: milliseconds }).optional(),
   }),
   z.strictObject({
     type: z.literal('warning'),
@@ -116,7 +117,7 @@ export const JSON_LINE = z.union([
     causes: z.array(z.string()),
     stack: z.string().nullable(),
   }),
-  z.strictObject({ ...item, command: z.literal('backup'), backup: manifest, elapsedMs: z.number() }),
+  z.strictObject({ ...item, command: z.literal('backup'), backup: manifest, elapsedMs: milliseconds }),
   z.strictObject({ ...item, command: z.literal('list'), backup: manifest }),
   z.strictObject({ ...item, command: z.literal('info'), backup: manifest, chain: z.array(z.string()) }),
   z.strictObject({ ...item, command: z.literal('info'), stream }),
@@ -129,7 +130,7 @@ export const JSON_LINE = z.union([
     target: z.string(),
     size: bytes,
     written: bytes,
-    elapsedMs: z.number(),
+    elapsedMs: milliseconds,
   }),
   z.strictObject({
     ...item,
@@ -148,7 +149,7 @@ export const JSON_LINE = z.union([
     done: z.int(),
     failed: z.int(),
     exitCode: z.int(),
-    elapsedMs: z.number(),
+    elapsedMs: milliseconds,
     damage: z.array(damage).optional(),
   }),
 ]);
