@@ -196,7 +196,7 @@ describe('vbackup', () => {
         }
       };
       await run('--hypervisor test a');
-      const lines = world.stderr.lines.filter((line) => line.includes('/s'));
+      const lines = world.stderr.lines.filter((line) => line.includes(' left'));
       assert.equal(lines.length, 5);
       assert.match(lines[4] ?? '', /^xvda: \d+% {2}\d+\.\d MiB of 1\.0 GiB {2}1\.0 MiB\/s {2}\d+:\d\d left$/);
     });
