@@ -22,6 +22,8 @@ export async function listenOn(address: NbdAddress, onSocket: (socket: net.Socke
   } catch (cause) {
     throw new VBackupError('VB_NBD_SERVER_LISTEN', `cannot listen on ${describeAddress(address)}`, { cause });
   }
+  // Later errors are those of accepting one client, such as too many open files: the next one may get in.
+  server.on('error', () => undefined);
   return { server, address: boundAddress(server, address) };
 }
 

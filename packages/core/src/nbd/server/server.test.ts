@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { access, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
 import {
   clientFlags,
@@ -231,6 +234,18 @@ describe('NbdServer', () => {
     await new Promise(setImmediate);
     await server.close();
     assert.equal((await client.rest()).length, 0);
+  });
+
+  it('serves a unix socket, and takes it away when it closes', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'vbackup-nbd-'));
+    const address = { kind: 'unix', path: join(folder, 'nbd.sock') } as const;
+    const server = await listen(exportOf(), { address });
+    assert.deepEqual(server.address, address);
+    using client = await openRaw(address);
+    assert.equal((await client.send(read(1n, 0)).take(REPLY_LENGTH + 512)).length, REPLY_LENGTH + 512);
+    await server.close();
+    await assert.rejects(access(address.path), { code: 'ENOENT' });
+    await rm(folder, { recursive: true });
   });
 
   it('cannot listen where somebody listens', async () => {
