@@ -34,12 +34,12 @@ export class LabPool implements AsyncDisposable {
   }
 
   /** Connects as a user would, with the host's fingerprint pinned. */
-  connect(values: OptionValues = {}): Promise<Hypervisor> {
+  connect(values: OptionValues = {}, signal?: AbortSignal): Promise<Hypervisor> {
     const own = container.createChildContainer();
     xenPlugin.register(own);
     const { url, user, password, fingerprint } = this.host;
     const all = { url, user, password, fingerprint: `sha256:${fingerprint}`, ...values };
-    return xenPlugin.connect(all, { container: own, onWarning: (warning) => this.warnings.push(warning) });
+    return xenPlugin.connect(all, { container: own, signal, onWarning: (warning) => this.warnings.push(warning) });
   }
 
   /** A disk with some data here and there; returns its uuid. */
