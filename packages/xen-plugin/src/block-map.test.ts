@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import type { Extent } from '@vbackup/core';
 import fc from 'fast-check';
+import { allocationOf } from './allocation.js';
 import { type BlockMap, parseBlockMap } from './block-map.js';
-import { allocationOf } from './reader.js';
 
 const MIB = 1024 * 1024;
 const BLOCK = 2 * MIB;
@@ -98,19 +97,4 @@ describe('parseBlockMap', () => {
       assert.throws(() => parse(bytes), { code: 'VB_XEN_VHD' });
     });
   }
-});
-
-describe('allocationOf', () => {
-  const kinds = (map: BlockMap | null, range: Extent): readonly string[] =>
-    [...allocationOf(map, range)].map(({ kind, offset, length }) => `${kind} ${offset}+${length}`);
-
-  it('calls everything data where there is no map', () => {
-    assert.deepEqual(kinds(null, { offset: 10, length: 20 }), ['data 10+20']);
-  });
-
-  it('calls what the map does not cover data', () => {
-    const map = { blockLength: 4, size: 8, allocated: [{ offset: 4, length: 4 }] };
-    assert.deepEqual(kinds(map, { offset: 2, length: 10 }), ['hole 2+2', 'data 4+4', 'data 8+4']);
-    assert.deepEqual(kinds(map, { offset: 20, length: 5 }), ['data 20+5']);
-  });
 });

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import type { Hypervisor } from '@vbackup/core';
 import { cutAfterReads, selfSigned } from '@vbackup/lab';
+import { z } from 'zod';
+import { Redactor } from './redactor.js';
+import { XenSession } from './session.js';
 import { backUp, LabPool, pattern, readDisk, request, sha256 } from './testing/lab-pool.js';
+import { HttpsTransport } from './transport/https-transport.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -282,4 +286,48 @@ describe('a XenServer pool with faults', () => {
     await xen[Symbol.asyncDispose]();
     pool.assertClean(0);
   });
+
+  it('that knows no list of disks to leave out is asked without it', async () => {
+    const other = pool.addDisk();
+    pool.host.addMachine({ name: 'web', disks: [uuid, other] });
+    await share(pool, other);
+    pool.host.faults.call({
+      method: 'VM.snapshot',
+      times: 1,
+      error: ['MESSAGE_PARAMETER_COUNT_MISMATCH', 'VM.snapshot', '2', '3'],
+    });
+    {
+      await using snapshot = await xen.snapshot(await xen.find('vm:web'), request());
+      assert.deepEqual(
+        snapshot.disks.map(({ id }) => id),
+        [uuid],
+      );
+    }
+    assert.deepEqual(
+      pool.warnings.map(({ code }) => code),
+      ['VB_XEN_DISK_SKIPPED'],
+    );
+    assert.match(pool.warnings[0]?.message ?? '', new RegExp(`${other}.*shared between machines`));
+    await xen[Symbol.asyncDispose]();
+    pool.assertClean(0);
+  });
+
+  it('refuses a disk that is shared', async () => {
+    await share(pool, uuid);
+    await assert.rejects(start(), { code: 'VB_XEN_DISK_UNSUPPORTED', message: /shared between machines/ });
+  });
 });
+
+async function share(pool: LabPool, uuid: string): Promise<void> {
+  const { hostname, port } = new URL(pool.host.url);
+  await using session = await XenSession.login({
+    endpoint: { host: hostname, port: Number(port) },
+    user: pool.host.user,
+    password: pool.host.password,
+    trust: { fingerprints: [pool.host.fingerprint] },
+    redactor: new Redactor(),
+    openTransport: (endpoint, options) => new HttpsTransport(endpoint, options),
+  });
+  const disk = await session.call(z.string(), 'VDI.get_by_uuid', [uuid]);
+  await session.call(z.unknown(), 'VDI.set_sharable', [disk, true]);
+}

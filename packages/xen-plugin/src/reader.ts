@@ -1,14 +1,12 @@
 import {
-  type AllocationExtent,
   type BlockLimits,
   type BlockReader,
-  clip,
   type Extent,
-  endOf,
   type OpenDiskOptions,
   VBackupError,
   type WithSignal,
 } from '@vbackup/core';
+import { withAllocation } from './allocation.js';
 import type { BlockMap } from './block-map.js';
 import type { XenContext } from './context.js';
 import { messageOf } from './errors.js';
@@ -25,8 +23,8 @@ const MAXIMUM_REOPENS = 3;
 export interface SnapshotSource {
   readonly reference: string;
   readonly record: VdiRecord;
-  /** The whole disk will be read: then it pays to ask which blocks are allocated. */
-  readonly wholeDisk: boolean;
+  /** What an increment reads; null where the whole disk is read. */
+  readonly changed: readonly Extent[] | null;
 }
 
 /** Opens a frozen disk over NBD. */
@@ -44,8 +42,8 @@ export async function openSnapshotDisk(
     throw new VBackupError('VB_XEN_NBD_SIZE', `NBD offers ${inner.size} bytes of snapshot ${uuid}, which has ${size}`);
   };
   const reader = new XenDiskReader(await connect(options.signal), size, connect);
-  if (!source.wholeDisk) return reader;
-  return withAllocation(reader, (inquiry) => blockMap(context, { uuid, size }, inquiry));
+  const fetch = (inquiry: WithSignal) => blockMap(context, { uuid, size }, inquiry);
+  return withAllocation(reader, { changed: source.changed, fetch });
 }
 
 /** Null where the host cannot tell; the user hears of it once per disk. */
@@ -134,35 +132,4 @@ class XenDiskReader implements BlockReader {
 
 function isOurMistake(error: unknown): boolean {
   return error instanceof VBackupError && error.code === 'VB_INVALID_ARGUMENT';
-}
-
-/** The same reader, that also tells which parts hold data; the host is asked at the first question. */
-function withAllocation(reader: BlockReader, fetch: (options: WithSignal) => Promise<BlockMap | null>): BlockReader {
-  let map: Promise<BlockMap | null> | undefined;
-  return {
-    size: reader.size,
-    limits: reader.limits,
-    read: (offset, target, options) => reader.read(offset, target, options),
-    async *allocation(range: Extent, options: WithSignal = {}): AsyncGenerator<AllocationExtent> {
-      map ??= fetch(options);
-      yield* allocationOf(await map, range);
-    },
-    [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
-  };
-}
-
-/** Data and holes of `range`, ascending and without gaps; what the map does not cover is data. */
-export function* allocationOf(map: BlockMap | null, range: Extent): Generator<AllocationExtent> {
-  let position = range.offset;
-  const known = map === null ? range.offset : Math.min(map.size, endOf(range));
-  for (const extent of map === null ? [] : clip(map.allocated, range)) {
-    if (extent.offset > position) yield { offset: position, length: extent.offset - position, kind: 'hole' };
-    yield { ...extent, kind: 'data' };
-    position = endOf(extent);
-  }
-  if (position < known) {
-    yield { offset: position, length: known - position, kind: 'hole' };
-    position = known;
-  }
-  if (position < endOf(range)) yield { offset: position, length: endOf(range) - position, kind: 'data' };
 }

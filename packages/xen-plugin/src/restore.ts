@@ -150,7 +150,7 @@ class UploadWriter implements BlockWriter {
     try {
       await this.#parts.exchange.end(options);
     } catch (error) {
-      throw await this.#explain(error);
+      throw await this.#explain(error, options);
     }
     // The host's 200 came before the data; only the task tells how it went.
     await this.#parts.task.wait(options);
@@ -188,12 +188,13 @@ class UploadWriter implements BlockWriter {
     try {
       await this.#parts.exchange.write(bytes, options);
     } catch (error) {
-      throw await this.#explain(error);
+      throw await this.#explain(error, options);
     }
   }
 
   /** A connection that ends early has its reason in the task. */
-  async #explain(error: unknown): Promise<unknown> {
+  async #explain(error: unknown, { signal }: WithSignal): Promise<unknown> {
+    if (signal?.aborted === true) return error;
     try {
       await this.#parts.task.wait({ signal: AbortSignal.timeout(TASK_SETTLE_MS) });
     } catch (failure) {

@@ -171,14 +171,14 @@ function snapshotDisk(
   { reference, record }: Frozen['disks'][number]['snapshot'],
   changes: Changes,
 ): SnapshotDisk {
+  const changed = changes.kind === 'all' ? null : changes.extents;
   return {
     name: live.name,
     id: live.record.uuid,
     label: live.record.name_label,
     size: record.virtual_size,
     changes,
-    open: (options: OpenDiskOptions) =>
-      openSnapshotDisk(context, { reference, record, wholeDisk: changes.kind === 'all' }, options),
+    open: (options: OpenDiskOptions) => openSnapshotDisk(context, { reference, record, changed }, options),
   };
 }
 
