@@ -58,6 +58,7 @@ describe('vbackup', () => {
       ['an option of another hypervisor', '--hypervisor test d --libvirt-uri x', 'VB_CLI_FOREIGN_OPTION'],
       ['a hypervisor’s option without one', 'list --libvirt-uri x', 'VB_CLI_FOREIGN_OPTION'],
       ['a plugin’s option that it has not', '--hypervisor test d --test-ulr x', 'VB_CLI_USAGE'],
+      ['an empty value', '--repository= list', 'VB_CLI_USAGE'],
       ['a shell nobody knows', 'completion tcsh', 'VB_CLI_USAGE'],
     ] as const) {
       it(`refuses ${what} with exit code 2`, () => refused(line, code));
@@ -186,6 +187,12 @@ describe('vbackup', () => {
       world.fake.faults.set('a', new TypeError('x is undefined'));
       await run('-v --hypervisor test a');
       assert.match(world.stderr.text, /\n +at /);
+    });
+
+    it('is done even if the connection does not end well', async () => {
+      world.env['VBACKUP_TEST_URL'] = 'broken';
+      assert.equal(await run('--hypervisor test a'), 0);
+      assert.match(world.stderr.text, /warning: the connection to test did not end well: .*sulks/);
     });
 
     it('names a line a minute where there is no terminal', async () => {
@@ -505,6 +512,12 @@ describe('vbackup', () => {
       assert.ok(lines.every((line) => /^\d{4}-\d\d-\d\dT\S+Z (start|progress|warning|summary|error) /.test(line)));
       assert.match(log, /warning +something odd \[VB_TEST_WARNING\]/);
       assert.match(log, /command=list/);
+    });
+
+    it('may break without breaking the work', async () => {
+      assert.equal(await run('--hypervisor test a --log-file /dev/full'), 0);
+      assert.match(world.stderr.text, /warning: some of the output is lost from here on: .*ENOSPC.*\[VB_NO_SPACE\]/);
+      assert.equal(world.stderr.text.match(/is lost/g)?.length, 1);
     });
 
     it('that cannot be opened is an error before anything is done', async () => {

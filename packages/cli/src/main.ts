@@ -108,6 +108,11 @@ async function run({ world, invocation, output, plugins, configuration }: Run): 
 /** Runs this process: called by `bin/vbackup.mjs` alone. */
 export async function runProcess(): Promise<void> {
   const world = processWorld();
+  process.on('uncaughtException', (error) => {
+    const { message, code, stack, exitCode } = failureOf(error);
+    world.stderr.write(`vbackup: ${message} [${code}]\n${stack ?? ''}\n`);
+    process.exit(exitCode);
+  });
   let exitCode = await main(process.argv.slice(2), world);
   try {
     await world.stdout.drain();

@@ -41,7 +41,8 @@ class ProcessStream implements TextStream {
   }
 
   get columns(): number {
-    return this.#stream.columns ?? DEFAULT_COLUMNS;
+    // Terminals without a size say 0.
+    return this.#stream.columns || DEFAULT_COLUMNS;
   }
 
   write(text: string): void {

@@ -3,19 +3,17 @@ import { EXIT, exitCodeOfAll } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { usageError } from '../usage.js';
 import type { CommandContext, Outcome } from './command.js';
+import { connect } from './connection.js';
 
 /** Backs up one selector after the other; one that fails does not stop the others. */
 export async function backup(context: CommandContext): Promise<Outcome> {
-  const { invocation, output, plugins, signal } = context;
+  const { invocation, output, signal } = context;
   const { options } = invocation;
   const selectors = [...new Set(invocation.operands)];
   const hypervisorName = options.text('hypervisor');
   if (hypervisorName === undefined) throw usageError('--hypervisor is missing');
-  await using hypervisor = await plugins.connect(hypervisorName, {
-    flags: options.of(hypervisorName),
-    signal,
-    onWarning: ({ code, message }) => output.warning(code, message),
-  });
+  await using connection = await connect(context, hypervisorName);
+  const { hypervisor } = connection;
   const settings = await settingsOf(context);
   const repository = await context.repository({ create: true });
   const { runBackup } = await context.work();

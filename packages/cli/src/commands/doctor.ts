@@ -2,6 +2,7 @@ import type { Diagnosis } from '@vbackup/core';
 import { EXIT } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import type { CommandContext, Outcome } from './command.js';
+import { connect } from './connection.js';
 import { repositoryDiagnoses } from './repository-diagnoses.js';
 
 /** Asks for every condition of a backup, and names the cure of what is not as it should be. */
@@ -41,12 +42,8 @@ async function* configurationDiagnosis(context: CommandContext): AsyncGenerator<
 }
 
 async function* hypervisorDiagnoses(context: CommandContext, name: string): AsyncGenerator<Diagnosis> {
-  const { plugins, output, signal, invocation } = context;
-  await using hypervisor = await plugins.connect(name, {
-    flags: invocation.options.of(name),
-    signal,
-    onWarning: ({ code, message }) => output.warning(code, message),
-  });
+  const { signal } = context;
+  await using connection = await connect(context, name);
   yield { name, state: 'good', detail: 'connected' };
-  if (hypervisor.diagnose !== undefined) yield* hypervisor.diagnose({ signal });
+  if (connection.hypervisor.diagnose !== undefined) yield* connection.hypervisor.diagnose({ signal });
 }

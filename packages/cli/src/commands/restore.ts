@@ -6,6 +6,7 @@ import { EXIT } from '../exit-codes.js';
 import { usageError } from '../usage.js';
 import type { Work } from '../work.js';
 import type { CommandContext, Outcome } from './command.js';
+import { connect } from './connection.js';
 
 const NBD_URI = /^nbds?(\+[a-z]+)?:\/\//;
 /** `xen:sr=…`: a plugin and what it makes of the rest. A path that looks like it is written `./name:rest`. */
@@ -13,7 +14,7 @@ const PLUGIN_TARGET = /^([a-z][a-z0-9-]*):(.+)$/s;
 
 /** Writes one disk of a backup to a target, or all of them into a folder. */
 export async function restore(context: CommandContext): Promise<Outcome> {
-  const { invocation, output, signal, plugins } = context;
+  const { invocation, output, signal } = context;
   const [reference, target] = invocation.operands;
   if (reference === undefined || target === undefined) throw usageError('restore needs a backup and a target');
   const work = await context.work();
@@ -21,14 +22,8 @@ export async function restore(context: CommandContext): Promise<Outcome> {
   const { manifest, disk: found } = work.findBackup(await repository.catalogue({ signal }), reference);
   const named = invocation.options.text('disk') ?? found;
   const plugin = NBD_URI.test(target) ? undefined : PLUGIN_TARGET.exec(target)?.[1];
-  await using hypervisor =
-    plugin === undefined
-      ? null
-      : await plugins.connect(plugin, {
-          flags: invocation.options.of(plugin),
-          signal,
-          onWarning: ({ code, message }) => output.warning(code, message),
-        });
+  await using connection = plugin === undefined ? null : await connect(context, plugin);
+  const hypervisor = connection?.hypervisor ?? null;
   const plan = await planOf(context, { work, manifest, named, target, hypervisor });
   for (const { disk, name, openTarget } of plan) {
     const summary = await work.runRestore({ repository, manifest, disk, openTarget, signal, onEvent: output.work });

@@ -82,6 +82,9 @@ function cureFor(program: Command): string {
 /** `backup` is the default command, but a misspelt command is not a disk. */
 function checked(invocation: Invocation): Invocation {
   const { command, explicit, operands, options } = invocation;
+  const empty = options.emptyText();
+  if (empty !== undefined) throw usageError(`the value of --${empty} is empty`);
+  if (operands.includes('')) throw usageError('an argument is empty');
   if (command !== 'backup') return invocation;
   const hypervisor = options.text('hypervisor');
   if (!explicit) checkWord(operands[0], hypervisor);

@@ -22,6 +22,11 @@ export class Options {
     return typeof value === 'string' ? value : undefined;
   }
 
+  /** The name of an option that was given an empty text: a variable that was not set, most likely. */
+  emptyText(): string | undefined {
+    return [...this.#values].find(([, value]) => value === '')?.[0];
+  }
+
   number(name: string): number | undefined {
     const value = this.#values.get(name);
     return typeof value === 'number' ? value : undefined;

@@ -1,5 +1,5 @@
 import type { WorkEvent } from '@vbackup/core';
-import type { Failure } from '../failure.js';
+import { type Failure, failureOf } from '../failure.js';
 import type { World } from '../world.js';
 import type { CommandName, ItemSummary, OutputEvent, Renderer, RunSummary } from './events.js';
 import { Rate } from './rate.js';
@@ -17,7 +17,7 @@ interface DiskProgress {
 export class Output {
   readonly #world: World;
   readonly #command: CommandName;
-  readonly #renderers: readonly Renderer[];
+  #renderers: readonly Renderer[];
   readonly #disks = new Map<string, DiskProgress>();
 
   constructor(world: World, command: CommandName, renderers: readonly Renderer[]) {
@@ -106,6 +106,19 @@ export class Output {
 
   #emit(event: OutputEvent): void {
     const time = new Date(this.#world.now());
-    for (const renderer of this.#renderers) renderer.show(event, time);
+    for (const renderer of this.#renderers) {
+      try {
+        renderer.show(event, time);
+      } catch (error) {
+        this.#drop(renderer, error);
+      }
+    }
+  }
+
+  /** A log that cannot be written any more must not end a backup. */
+  #drop(broken: Renderer, error: unknown): void {
+    this.#renderers = this.#renderers.filter((renderer) => renderer !== broken);
+    const { code, message } = failureOf(error);
+    this.warning(code, `some of the output is lost from here on: ${message}`);
   }
 }

@@ -20,7 +20,7 @@ const SOURCE = `export const plugin = {
       find: async (id) => ({ id, name: JSON.stringify(values), kind: 'disk' }),
       target: async (rest) => async () => { throw new Error('target ' + rest); },
       async *diagnose() { yield { name: 'cbt', state: 'bad', detail: 'is off', cure: 'switch it on' }; },
-      async [Symbol.asyncDispose]() {},
+      async [Symbol.asyncDispose]() { if (values.url === 'broken') throw new Error('it sulks'); },
     };
   },
 };`;
