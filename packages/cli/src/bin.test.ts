@@ -14,9 +14,9 @@ describe('bin/vbackup.mjs', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  const shell = (script: string): Promise<{ code: number; out: string; err: string }> =>
+  const shell = (script: string, name = 'sh'): Promise<{ code: number; out: string; err: string }> =>
     new Promise((done) => {
-      execFile('/bin/sh', ['-c', script, process.execPath, BIN], (error, out, err) => {
+      execFile(name, ['-c', script, process.execPath, BIN], (error, out, err) => {
         done({ code: typeof error?.code === 'number' ? error.code : 0, out, err });
       });
     });
@@ -39,6 +39,22 @@ describe('bin/vbackup.mjs', () => {
     assert.deepEqual([code, out], [2, '']);
     assert.match(err, /^vbackup: unknown command lsit \[VB_CLI_UNKNOWN_COMMAND\]\n {2}did you mean list\?/);
   });
+
+  for (const [line, expected] of [
+    ['vbackup re', 'restore'],
+    ['vbackup --hypervisor x', 'xen'],
+    ['vbackup backup --level i', 'inc'],
+    ['vbackup backup --xen-fi', '--xen-fingerprint'],
+    ['vbackup -r /x completion f', 'fish'],
+    ['vbackup restore --fo', '--force'],
+  ] as const) {
+    it(`completes "${line}" in bash`, async () => {
+      const words = line.split(' ');
+      const script = `source <("$0" "$1" completion bash); COMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}`;
+      const { out, err } = await shell(`${script}; _vbackup; echo "\${COMPREPLY[*]}"`, 'bash');
+      assert.deepEqual([out, err], [`${expected}\n`, '']);
+    });
+  }
 
   it('ends quietly when nobody reads its output', async () => {
     // The pipe's status is that of head; the command's comes through a file descriptor of its own.

@@ -113,7 +113,12 @@ function fish({ globals, commands }: Vocabulary): string {
   for (const { name, description, options, words } of commands) {
     const unless = `'not __fish_seen_subcommand_from ${names}'`;
     lines.push(`complete -c vbackup -n ${unless} -a ${name} -d ${fishText(description)}`);
-    const within = `'__fish_seen_subcommand_from ${name}'`;
+    // The options of the default command come without it as well.
+    const others = commands.map((command) => command.name).filter((other) => other !== name);
+    const isDefault = name === 'backup';
+    const within = isDefault
+      ? `'not __fish_seen_subcommand_from ${others.join(' ')}'`
+      : `'__fish_seen_subcommand_from ${name}'`;
     lines.push(...options.map((option) => fishOption(option, within)));
     if (words.length > 0) lines.push(`complete -c vbackup -f -n ${within} -a ${fishText(words.join(' '))}`);
   }

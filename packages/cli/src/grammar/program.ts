@@ -92,7 +92,7 @@ const backup = (): Command =>
     .argument('[disk...]', 'what to back up; what it may be is the hypervisor’s matter')
     .addOption(hypervisorOption())
     .addOption(
-      new Option('--level <level>', 'auto: an increment if one is possible, else a full (default: "auto")').choices([
+      new Option('--level <level>', 'auto makes an increment if it can (default: "auto")').choices([
         'auto',
         'full',
         'inc',
