@@ -58,9 +58,9 @@ export function decodeRecord(bytes: Buffer, at: number, fileOffset: number): Fra
   const record: FrameRecord = {
     kind: kind === KIND_DATA ? 'data' : 'zero',
     storedLength: bytes.readUInt32LE(at + 4),
-    offset: readUInt64LE(bytes, at + 8),
-    length: readUInt64LE(bytes, at + 16),
-    fileOffset: readUInt64LE(bytes, at + 24),
+    offset: readLength(bytes, at + 8, fileOffset),
+    length: readLength(bytes, at + 16, fileOffset),
+    fileOffset: readLength(bytes, at + 24, fileOffset),
     digest: Buffer.from(bytes.subarray(at + 32, at + 64)),
   };
   const longest = record.kind === 'data' ? DATA_FRAME_LENGTH_LIMIT : Number.MAX_SAFE_INTEGER;
@@ -72,6 +72,15 @@ export function decodeRecord(bytes: Buffer, at: number, fileOffset: number): Fra
     );
   }
   return record;
+}
+
+/** A 64-bit number of the index. @throws ProtocolError VB_INDEX_DAMAGED beyond 2^53 - 1 */
+export function readLength(bytes: Buffer, at: number, fileOffset: number): number {
+  try {
+    return readUInt64LE(bytes, at);
+  } catch (cause) {
+    throw new ProtocolError('VB_INDEX_DAMAGED', 'number beyond 2^53 - 1', fileOffset, { cause });
+  }
 }
 
 export function encodeIndexHeader(size: number): Buffer {

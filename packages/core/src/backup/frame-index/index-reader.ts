@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
-import { readUInt64LE } from '../../bytes/index.js';
 import { ProtocolError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { readFully } from '../storage/durable.js';
@@ -12,6 +11,7 @@ import {
   INDEX_MAGIC,
   INDEX_VERSION,
   RECORD_LENGTH,
+  readLength,
 } from './frame-record.js';
 
 const SCAN_RECORDS = 1024;
@@ -126,9 +126,9 @@ async function readShape(file: FileHandle, path: string): Promise<{ size: number
   if (header.readUInt32LE(8) !== INDEX_VERSION || header.readUInt32LE(12) !== RECORD_LENGTH) {
     throw new ProtocolError('VB_INDEX_DAMAGED', `index ${path} has version ${header.readUInt32LE(8)}`, 8);
   }
-  const count = readUInt64LE(footer, 8);
+  const count = readLength(footer, 8, Math.max(0, length - RECORD_LENGTH));
   if (!footer.subarray(0, 8).equals(FOOTER_MAGIC) || (count + 2) * RECORD_LENGTH !== length) {
     throw new ProtocolError('VB_INDEX_DAMAGED', `index ${path} is cut short`, length);
   }
-  return { size: readUInt64LE(header, 16), count };
+  return { size: readLength(header, 16, 0), count };
 }

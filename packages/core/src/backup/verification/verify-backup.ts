@@ -69,11 +69,11 @@ async function checkDisk(disk: ManifestDisk, options: VerifyBackupOptions): Prom
   try {
     return await verifyDisk({ file, path, indexPath, manifest, disk, signal, onEvent });
   } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error;
+    signal?.throwIfAborted();
+    if (!(error instanceof VBackupError) || error.code === 'VB_INTERNAL') throw error;
+    const offset = error instanceof ProtocolError ? error.offset : undefined;
     const extent = { offset: 0, length: disk.size };
-    return [
-      { code: error.code, message: error.message, file: indexPath, offset: error.offset, disk: disk.name, extent },
-    ];
+    return [{ code: error.code, message: error.message, file: indexPath, offset, disk: disk.name, extent }];
   }
 }
 

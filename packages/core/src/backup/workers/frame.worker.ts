@@ -4,7 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import { Adler32 } from '../../sparse-stream/adler32.js';
 import { lz4Compressor } from '../../sparse-stream/lz4.js';
 import { systemCode } from '../storage/io-error.js';
-import { job, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
+import { isJob, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
 
 // Runs in a worker thread: everything that costs processor time and needs no other thread's state. It reads regular
 // files only: a thread that is blocked on a socket could not be terminated.
@@ -13,8 +13,7 @@ const FILE_PIECE_LENGTH = 1024 * 1024;
 const EMPTY = new Uint8Array();
 
 parentPort?.on('message', (message: unknown) => {
-  const { id, work } = job.parse(message);
-  parentPort?.postMessage(perform(id, work));
+  if (isJob(message)) parentPort?.postMessage(perform(message.id, message.work));
 });
 
 function perform(id: number, work: Work): WorkResult {

@@ -1,37 +1,46 @@
-import { z } from 'zod';
+// No schema library here: a worker that loads one takes twice as long to start.
 
 /** A piece of shared memory, as it goes to a worker. */
-const region = z.object({
-  memory: z.instanceof(SharedArrayBuffer),
-  offset: z.number(),
-  length: z.number(),
-});
+export interface Region {
+  readonly memory: SharedArrayBuffer;
+  readonly offset: number;
+  readonly length: number;
+}
 
-/** SHA-256 of `input`; with an `output`, also one LZ4 frame of it there. */
-const encodeJob = z.object({ kind: z.literal('encode'), input: region, output: region.nullable() });
-/** Decodes `input` (LZ4 frames) to fill `output` (without one: `input` is what it was), and its SHA-256. */
-const decodeJob = z.object({ kind: z.literal('decode'), input: region, output: region.nullable() });
-/** SHA-256 and Adler-32 of a whole file. */
-const digestJob = z.object({ kind: z.literal('digest'), path: z.string() });
+export type Work =
+  /** SHA-256 of `input`; with an `output`, also one LZ4 frame of it there. */
+  | { readonly kind: 'encode'; readonly input: Region; readonly output: Region | null }
+  /** Decodes `input` (LZ4 frames) to fill `output` (without one: `input` is what it was), and its SHA-256. */
+  | { readonly kind: 'decode'; readonly input: Region; readonly output: Region | null }
+  /** SHA-256 and Adler-32 of a whole file. */
+  | { readonly kind: 'digest'; readonly path: string };
 
-export const job = z.object({
-  id: z.number(),
-  work: z.discriminatedUnion('kind', [encodeJob, decodeJob, digestJob]),
-});
+export interface Job {
+  readonly id: number;
+  readonly work: Work;
+}
 
-export const result = z.union([
-  z.object({
-    id: z.number(),
-    /** SHA-256. */
-    digest: z.instanceof(Uint8Array),
-    /** Bytes in `output`, or of the file. */
-    length: z.number(),
-    adler32: z.number(),
-  }),
-  z.object({ id: z.number(), error: z.string(), code: z.string().nullable() }),
-]);
+export interface WorkDone {
+  readonly id: number;
+  /** SHA-256. */
+  readonly digest: Uint8Array;
+  /** Bytes in `output`, or of the file. */
+  readonly length: number;
+  readonly adler32: number;
+}
 
-export type Region = z.infer<typeof region>;
-export type Work = z.infer<typeof job>['work'];
-export type WorkResult = z.infer<typeof result>;
-export type WorkDone = Exclude<WorkResult, { error: string }>;
+export interface WorkFailed {
+  readonly id: number;
+  readonly error: string;
+  readonly code: string | null;
+}
+
+export type WorkResult = WorkDone | WorkFailed;
+
+/** Whether a message that came from the pool is a job: nobody else writes to the port. */
+export const isJob = (message: unknown): message is Job =>
+  typeof message === 'object' && message !== null && 'id' in message && 'work' in message;
+
+/** Whether a message that came from a worker is an answer. */
+export const isResult = (message: unknown): message is WorkResult =>
+  typeof message === 'object' && message !== null && 'id' in message && ('error' in message || 'digest' in message);

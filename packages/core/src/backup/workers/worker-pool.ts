@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { VBackupError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { ioError } from '../storage/io-error.js';
-import { type Region, result, type Work, type WorkDone } from './messages.js';
+import { isResult, type Region, type Work, type WorkDone } from './messages.js';
 
 const WORKER_COUNT = 2;
 /** A whole file keeps a worker busy for as long as many frames. */
@@ -128,10 +128,9 @@ export class WorkerPool {
 /** The workers of this process: two, however many disks are worked on. */
 export const sharedWorkers = new WorkerPool();
 
-function settle(member: Member, message: unknown): void {
-  const done = result.parse(message);
-  const pending = member.pending.get(done.id);
-  if (pending === undefined) return;
+function settle(member: Member, done: unknown): void {
+  const pending = isResult(done) ? member.pending.get(done.id) : undefined;
+  if (!isResult(done) || pending === undefined) return;
   member.pending.delete(done.id);
   member.load -= pending.weight;
   if (member.load === 0) member.worker.unref();

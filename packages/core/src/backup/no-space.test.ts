@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FakeDisk, FakeHypervisor, RepositoryFixture } from '../testing/index.js';
+import { openFileTarget, runRestore } from './index.js';
+
+const MiB = 1024 * 1024;
+
+describe('a place without space', () => {
+  let mount = '';
+
+  before(function () {
+    mount = mkdtempSync(join(tmpdir(), 'vbackup-full-'));
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'none', mount], { stdio: 'ignore' });
+    } catch {
+      rmSync(mount, { recursive: true });
+      process.stderr.write('\n*** TEST SKIPPED: a small file system can only be mounted by root ***\n');
+      this.skip();
+    }
+  });
+  after(() => {
+    execFileSync('umount', [mount]);
+    rmSync(mount, { recursive: true });
+  });
+
+  it('ends the backup with VB_NO_SPACE, leaves nothing of it, and the backups before it whole', async () => {
+    await using fixture = await RepositoryFixture.create(mount);
+    const disk = new FakeDisk({ id: 'disk-1', name: 'xvda', size: 16 * MiB });
+    const hypervisor = new FakeHypervisor([disk]);
+    disk.guestWrite(0, randomBytes(MiB));
+    await fixture.backUp(hypervisor);
+    const before = await fixture.everything();
+    disk.guestWrite(0, randomBytes(12 * MiB));
+    await assert.rejects(fixture.backUp(hypervisor), { code: 'VB_NO_SPACE' });
+    assert.deepEqual(await fixture.everything(), before);
+    assert.equal(hypervisor.snapshots.size, 0);
+    assert.deepEqual(await fixture.damage(), []);
+  });
+
+  it('ends a restore with VB_NO_SPACE, and leaves no file', async () => {
+    await using fixture = await RepositoryFixture.create();
+    const disk = new FakeDisk({ id: 'disk-1', name: 'xvda', size: 16 * MiB });
+    disk.guestWrite(0, randomBytes(12 * MiB));
+    const { manifest } = await fixture.backUp(new FakeHypervisor([disk]));
+    const openTarget = openFileTarget(join(mount, 'restored'));
+    const job = { repository: fixture.repository, manifest, disk: 'xvda', openTarget };
+    await assert.rejects(runRestore(job), { code: 'VB_NO_SPACE' });
+    assert.deepEqual(execFileSync('ls', [mount]).toString(), '');
+  });
+});
