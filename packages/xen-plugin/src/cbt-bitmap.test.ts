@@ -68,6 +68,23 @@ describe('changedExtents', () => {
   });
 });
 
+describe('changedExtents of a bitmap with too many extents', () => {
+  it('joins them, and loses none', () => {
+    const blocks = 2 ** 23;
+    const extents = changedExtents(Buffer.alloc(blocks / 8, 0x11), blocks * CBT_BLOCK_LENGTH);
+    assert.ok(extents.length <= 2 ** 20);
+    let end = 0;
+    let changed = 0;
+    for (const { offset, length } of extents) {
+      assert.ok(offset >= end);
+      end = offset + length;
+      // Blocks 3, 7, 11, … are marked.
+      changed += Math.floor(end / CBT_BLOCK_LENGTH / 4) - Math.floor(offset / CBT_BLOCK_LENGTH / 4);
+    }
+    assert.equal(changed, blocks / 4);
+  });
+});
+
 describe('decodeBitmap', () => {
   it('refuses what is not base64, or cut short', () => {
     for (const text of ['wEA', 'wE*A', 'w===', '<xml>AAA']) {

@@ -1,9 +1,11 @@
-import { coalesce, type Extent, VBackupError } from '@vbackup/core';
+import { type Extent, VBackupError } from '@vbackup/core';
 
 /** XenAPI, `VDI.list_changed_blocks`: one bit stands for this many bytes of the disk. */
 export const CBT_BLOCK_LENGTH = 64 * 1024;
 /** How far a bitmap may be padded beyond its last byte and still be understood. */
 const LONGEST_PADDING = 7;
+/** More than so many are joined across growing gaps: what lies in a gap is then copied as well, and memory is bounded. */
+const MAXIMUM_EXTENTS = 1024 * 1024;
 
 /** The base64 text of `VDI.list_changed_blocks` as bytes. @throws VBackupError VB_XEN_BITMAP */
 export function decodeBitmap(text: string): Buffer {
@@ -32,19 +34,43 @@ export function changedExtents(bitmap: Buffer, size: number): readonly Extent[] 
       `the list of changed blocks has ${bitmap.length} bytes where a disk of ${size} bytes needs ${expected}`,
     );
   }
-  return [...coalesce(changedBlocks(bitmap, blockCount, size))];
+  for (let gap = 0; ; gap = Math.max(gap * 2, 1)) {
+    const runs = changedRuns(bitmap, blockCount, gap);
+    if (runs !== null) return runs.map(([from, to]) => extentOf(from, to, size));
+  }
 }
 
-function* changedBlocks(bitmap: Buffer, blockCount: number, size: number): Generator<Extent> {
+type Run = readonly [from: number, to: number];
+
+/** Runs of changed blocks, joined across gaps of up to `gap` blocks; null if there are more than may be. */
+function changedRuns(bitmap: Buffer, blockCount: number, gap: number): readonly Run[] | null {
+  const runs: Run[] = [];
+  let from = -1;
+  let to = -1;
+  const mark = (first: number, end: number): void => {
+    if (from >= 0 && first <= to + gap) {
+      to = end;
+      return;
+    }
+    if (from >= 0) runs.push([from, to]);
+    from = first;
+    to = end;
+  };
   for (let byteIndex = 0; byteIndex * 8 < blockCount; byteIndex += 1) {
     const byte = bitmap[byteIndex] ?? 0xff;
-    if (byte === 0) continue;
-    for (let bit = 0; bit < 8; bit += 1) {
-      const block = byteIndex * 8 + bit;
-      if (block >= blockCount) return;
-      if ((byte & (0x80 >> bit)) === 0) continue;
-      const offset = block * CBT_BLOCK_LENGTH;
-      yield { offset, length: Math.min(CBT_BLOCK_LENGTH, size - offset) };
+    const first = byteIndex * 8;
+    if (byte === 0xff) mark(first, first + 8);
+    else if (byte !== 0) {
+      for (let bit = 0; bit < 8; bit += 1) if ((byte & (0x80 >> bit)) !== 0) mark(first + bit, first + bit + 1);
     }
+    if (runs.length > MAXIMUM_EXTENTS) return null;
   }
+  // Bits behind the last block are padding.
+  if (from >= 0 && from < blockCount) runs.push([from, Math.min(to, blockCount)]);
+  return runs.filter(([first]) => first < blockCount);
+}
+
+function extentOf(from: number, to: number, size: number): Extent {
+  const offset = from * CBT_BLOCK_LENGTH;
+  return { offset, length: Math.min(to * CBT_BLOCK_LENGTH, size) - offset };
 }

@@ -15,7 +15,7 @@ import { connectNbd, NBD_ALIGNMENT } from './nbd-disk.js';
 import type { VdiRecord } from './records.js';
 
 const LONGEST_REQUEST = 32 * 1024 * 1024;
-/** xapi's server answers strictly in order; a few requests keep each connection busy. */
+/** Per connection: xapi's server answers strictly in order, so that a few requests keep it busy. */
 const MAXIMUM_IN_FLIGHT = 8;
 /** How often a disk is opened anew after its connections were lost for good, with fresh export names. */
 const MAXIMUM_REOPENS = 3;
@@ -41,7 +41,7 @@ export async function openSnapshotDisk(
     await inner[Symbol.asyncDispose]();
     throw new VBackupError('VB_XEN_NBD_SIZE', `NBD offers ${inner.size} bytes of snapshot ${uuid}, which has ${size}`);
   };
-  const reader = new XenDiskReader(await connect(options.signal), size, connect);
+  const reader = new XenDiskReader(await connect(options.signal), { size, connections: options.connections }, connect);
   const fetch = (inquiry: WithSignal) => blockMap(context, { uuid, size }, inquiry);
   return withAllocation(reader, { changed: source.changed, fetch });
 }
@@ -62,6 +62,11 @@ async function blockMap(
   }
 }
 
+interface DiskShape {
+  readonly size: number;
+  readonly connections: number;
+}
+
 type Connect = (signal: AbortSignal | undefined) => Promise<BlockReader>;
 
 /**
@@ -77,14 +82,14 @@ class XenDiskReader implements BlockReader {
   #reopening: Promise<void> | null = null;
   #closed = false;
 
-  constructor(inner: BlockReader, size: number, connect: Connect) {
+  constructor(inner: BlockReader, { size, connections }: DiskShape, connect: Connect) {
     this.#inner = inner;
     this.#connect = connect;
     this.size = size;
     this.limits = {
       alignment: Math.max(inner.limits.alignment, NBD_ALIGNMENT),
       maximumRequest: Math.min(inner.limits.maximumRequest, LONGEST_REQUEST),
-      maximumInFlight: Math.min(inner.limits.maximumInFlight, MAXIMUM_IN_FLIGHT),
+      maximumInFlight: Math.min(inner.limits.maximumInFlight, MAXIMUM_IN_FLIGHT * Math.max(connections, 1)),
     };
   }
 

@@ -62,7 +62,9 @@ async function openUpload(
     const exchange = await openExchange(session, { uuid, task, plan }, options);
     return new UploadWriter({ session, disk, task, exchange, plan, size: specification.size, end: made, everything });
   } catch (error) {
-    await destroyNewDisk(session, disk);
+    await destroyNewDisk(session, disk).catch((left: unknown) => {
+      context.warn({ code: 'VB_XEN_CLEANUP', message: messageOf(left) });
+    });
     throw error;
   }
 }

@@ -60,7 +60,7 @@ describe('raw import and export of the lab host', () => {
   });
 
   it('takes the session and the task from cookies', async () => {
-    const headers = { cookie: `session_id=${client.session}; task_id=${task}`, 'content-length': 3 };
+    const headers = { cookie: `session_id=${client.session}&task_id=${task}`, 'content-length': 3 };
     await client.http({ method: 'PUT', path: `/import_raw_vdi?vdi=${disk}&format=raw`, headers }, Buffer.from('raw'));
     assert.equal(await client.call('task.get_status', task), 'success');
     assert.equal(host.guestRead(disk, 0, 4).toString(), 'raw\0');

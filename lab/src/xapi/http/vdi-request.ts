@@ -41,9 +41,13 @@ export function requestedVdi(state: HostState, parameters: ReadonlyMap<string, s
   return name.startsWith('OpaqueRef:') ? state.db.get('VDI', name) : state.db.byUuid('VDI', name);
 }
 
+/**
+ * As xapi reads them (http.ml, parse_cookies): pairs with `;` between if there is one, else with `&`, which is all that
+ * older hosts know; a space after the separator belongs to the name.
+ */
 function cookies(header: string): [string, string][] {
-  return header.split(';').flatMap((pair): [string, string][] => {
+  return header.split(header.includes(';') ? ';' : '&').flatMap((pair): [string, string][] => {
     const at = pair.indexOf('=');
-    return at < 0 ? [] : [[pair.slice(0, at).trim(), decodeURIComponent(pair.slice(at + 1).trim())]];
+    return at < 0 ? [] : [[decodeURIComponent(pair.slice(0, at)), decodeURIComponent(pair.slice(at + 1))]];
   });
 }

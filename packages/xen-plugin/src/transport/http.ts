@@ -27,9 +27,7 @@ export async function openExchange(
     method: options.method,
     path: options.path,
     headers: {
-      Cookie: Object.entries(options.cookies)
-        .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
-        .join('; '),
+      Cookie: cookieHeader(options.cookies),
       Connection: 'close',
       ...(options.contentLength === undefined ? {} : { 'Content-Length': options.contentLength }),
     },
@@ -46,6 +44,15 @@ export async function openExchange(
     return { kind: 'redirect', location: new URL(location) };
   }
   throw httpFault(status, context);
+}
+
+/**
+ * As xapi reads it: older hosts know `&` alone between the pairs, newer ones `;` too, but without the customary space.
+ */
+function cookieHeader(cookies: HttpRequestOptions['cookies']): string {
+  return Object.entries(cookies)
+    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .join('&');
 }
 
 async function answerTo(
