@@ -422,6 +422,7 @@ describe('vbackup', () => {
     it('names what is wrong with its cure, and goes on', async () => {
       assert.equal(await run(`doctor --hypervisor test -r ${folder}`), 1);
       assert.match(world.stdout.text, /^good +node: v/m);
+      assert.match(world.stdout.text, /^good +lz4: /m);
       assert.match(world.stdout.text, /^good +access: /m);
       assert.match(world.stdout.text, /^bad +cbt: is off\n +switch it on$/m);
     });

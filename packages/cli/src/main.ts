@@ -1,5 +1,4 @@
-import 'reflect-metadata';
-import { container } from 'tsyringe';
+import type { DependencyContainer } from 'tsyringe';
 import { BUILT_IN_PLUGINS } from './built-in-plugins.js';
 import type { CommandContext } from './commands/command.js';
 import { COMMANDS } from './commands/commands.js';
@@ -30,7 +29,8 @@ export async function main(args: readonly string[], world: World): Promise<numbe
     const { loadConfiguration } = await import('./configuration/configuration.js');
     return loadConfiguration(world, seen.config);
   });
-  const plugins = new Plugins(container.createChildContainer(), world, configuration);
+  const container = once(newContainer);
+  const plugins = new Plugins(container, world, configuration);
   let invocation: Invocation | undefined;
   let output: Output;
   try {
@@ -45,6 +45,13 @@ export async function main(args: readonly string[], world: World): Promise<numbe
     return failure.exitCode;
   }
   return await run({ world, invocation, output, plugins, configuration });
+}
+
+/** Loaded on first use, as it takes longer than `--version`. Each run has its own: plugins stay where they are used. */
+async function newContainer(): Promise<DependencyContainer> {
+  await import('reflect-metadata');
+  const { container } = await import('tsyringe');
+  return container.createChildContainer();
 }
 
 /** Plugins whose flags may stand among the arguments; for help, all that come with vbackup. */

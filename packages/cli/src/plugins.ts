@@ -16,11 +16,15 @@ export interface ConnectRequest {
 
 /** The way to the hypervisors: finds plugins by name and connects them with the values the user gave. */
 export class Plugins {
-  readonly #container: DependencyContainer;
+  readonly #container: () => Promise<DependencyContainer>;
   readonly #world: World;
   readonly #configuration: () => Promise<Configuration>;
 
-  constructor(container: DependencyContainer, world: World, configuration: () => Promise<Configuration>) {
+  constructor(
+    container: () => Promise<DependencyContainer>,
+    world: World,
+    configuration: () => Promise<Configuration>,
+  ) {
     this.#container = container;
     this.#world = world;
     this.#configuration = configuration;
@@ -34,12 +38,13 @@ export class Plugins {
   async load(name: string): Promise<HypervisorPlugin> {
     const { loadPlugin } = await import('@vbackup/core');
     const { plugins: paths, folder } = await this.#configuration();
+    const container = await this.#container();
     try {
-      return await loadPlugin(name, { builtIn: BUILT_IN_PLUGINS, paths, from: folder }, this.#container);
+      return await loadPlugin(name, { builtIn: BUILT_IN_PLUGINS, paths, from: folder }, container);
     } catch (error) {
       if (!(error instanceof VBackupError) || error.code !== 'VB_PLUGIN_NOT_FOUND') throw error;
       const here = dirname(fileURLToPath(import.meta.url));
-      return await loadPlugin(name, { builtIn: BUILT_IN_PLUGINS, paths, from: here }, this.#container);
+      return await loadPlugin(name, { builtIn: BUILT_IN_PLUGINS, paths, from: here }, container);
     }
   }
 
@@ -50,6 +55,6 @@ export class Plugins {
     const { parseOptions } = await import('@vbackup/core');
     const sources = { world: this.#world, configuration: await this.#configuration(), flags, signal };
     const values = parseOptions(plugin, await pluginValues(plugin, sources));
-    return await plugin.connect(values, { container: this.#container, signal, onWarning });
+    return await plugin.connect(values, { container: await this.#container(), signal, onWarning });
   }
 }

@@ -3,6 +3,7 @@ import { EXIT } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import type { CommandContext, Outcome } from './command.js';
 import { connect } from './connection.js';
+import { machineDiagnoses } from './machine-diagnoses.js';
 import { repositoryDiagnoses } from './repository-diagnoses.js';
 
 /** Asks for every condition of a backup, and names the cure of what is not as it should be. */
@@ -18,8 +19,7 @@ export async function doctor(context: CommandContext): Promise<Outcome> {
 }
 
 async function* diagnoses(context: CommandContext): AsyncGenerator<Diagnosis> {
-  const detail = `${process.version} on ${process.platform} ${process.arch}, vbackup ${context.version}`;
-  yield { name: 'node', state: 'good', detail };
+  yield* machineDiagnoses(context);
   yield* guarded('configuration', configurationDiagnosis(context));
   yield* guarded('repository', repositoryDiagnoses(context));
   const hypervisor = context.invocation.options.text('hypervisor');
