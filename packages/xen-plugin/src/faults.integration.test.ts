@@ -40,6 +40,13 @@ describe('a XenServer pool with faults', () => {
       assert.ok(!closed.host.calls.includes('VDI.enable_cbt'));
     });
 
+    it('names the age of a host that has none', async () => {
+      pool.host.faults.missingMethods.add('VDI.get_nbd_info');
+      await assert.rejects(start(), { code: 'VB_XEN_NBD_UNAVAILABLE', message: /older than XenServer 7\.3/ });
+      await xen[Symbol.asyncDispose]();
+      pool.assertClean(0);
+    });
+
     it('refuses clear text, unless it was allowed', async () => {
       await using clear = await LabPool.start({ nbdPurpose: 'insecure_nbd' });
       const disk = clear.addDisk();

@@ -1,5 +1,6 @@
 import { VBackupError, type WithSignal } from '@vbackup/core';
 import { z } from 'zod';
+import { isApiError } from './errors.js';
 import type { LiveDisk } from './live-disk.js';
 import { type NbdInfo, NbdInfoSchema, NetworkSchema, PbdSchema, PifSchema, type SrRecord, tableOf } from './records.js';
 import type { XenSession } from './session.js';
@@ -20,9 +21,9 @@ export async function nbdRecords(
  * @throws VBackupError VB_XEN_NBD_UNAVAILABLE that names the missing condition
  */
 export async function requireNbd(session: XenSession, disk: LiveDisk, options: WithSignal = {}): Promise<void> {
-  const records = await nbdRecords(session, disk.reference, options);
-  if (records.length > 0) return;
-  const { detail, cure } = await explainNoNbd(session, disk.sr, options);
+  const explanation = await obstacleOf(session, disk, options);
+  if (explanation === null) return;
+  const { detail, cure } = explanation;
   throw new VBackupError('VB_XEN_NBD_UNAVAILABLE', `disk ${disk.record.uuid} cannot be read over NBD: ${detail}`, {
     cure,
   });
@@ -31,6 +32,16 @@ export async function requireNbd(session: XenSession, disk: LiveDisk, options: W
 interface Explanation {
   readonly detail: string;
   readonly cure: string;
+}
+
+async function obstacleOf(session: XenSession, disk: LiveDisk, options: WithSignal): Promise<Explanation | null> {
+  try {
+    const records = await nbdRecords(session, disk.reference, options);
+    return records.length > 0 ? null : await explainNoNbd(session, disk.sr, options);
+  } catch (error) {
+    if (!isApiError(error, 'MESSAGE_METHOD_UNKNOWN')) throw error;
+    return { detail: 'the host is older than XenServer 7.3', cure: 'upgrade the pool' };
+  }
 }
 
 /** Which of the three conditions is missing: a network with the purpose, an address on it, storage that is attached. */

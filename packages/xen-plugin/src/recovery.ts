@@ -1,10 +1,12 @@
-import type { Leftover, WithSignal } from '@vbackup/core';
+import { type Leftover, VBackupError, type WithSignal } from '@vbackup/core';
+import { z } from 'zod';
 import { isApiError } from './errors.js';
 import type { JournalEntry, MadeEntry } from './journal.js';
 import { parseEntries } from './journal.js';
 import { diskVbds } from './live-disk.js';
 import { NothingSchema, RefSchema, RefsSchema, type VdiRecord, VdiSchema, VmSchema } from './records.js';
 import { finishSnapshot, undoSnapshot } from './release.js';
+import { pause, pauseBefore, type RetryPlan } from './retry.js';
 import type { XenSession } from './session.js';
 import { isOurs, TAG_RUN, tagSnapshot } from './tags.js';
 import { callIfThere } from './task.js';
@@ -15,6 +17,10 @@ type Intent<Step extends JournalEntry['step']> = Extract<JournalEntry, { readonl
 
 /** How far a snapshot's time may lie from its intent's: an inherited tag on a later snapshot of another's is not ours. */
 const LONGEST_SNAPSHOT_MS = 15 * 60_000;
+/** About two minutes. */
+const SETTLE_PLAN: RetryPlan = { tries: 30, firstPauseMs: 100, longestPauseMs: 5_000 };
+/** `current_operations`: what the host is doing with an object, by task. */
+const OperationsSchema = z.record(z.string(), z.string());
 
 /** Finishes or undoes what a run that died left on the pool. Idempotent. */
 export async function recoverLeftover(
@@ -23,16 +29,15 @@ export async function recoverLeftover(
   options: WithSignal = {},
 ): Promise<void> {
   const entries = parseEntries(leftover.entries);
-  for (const entry of entries) if (entry.step === 'snapshot-disk') await untagLive(session, entry.disk, options);
   const made = entries.findLast((entry) => entry.step === 'made');
   if (made !== undefined) {
     await (leftover.committed ? finishSnapshot(session, made, options) : undoSnapshot(session, made, options));
-    return;
   }
   for (const entry of entries) {
     if (entry.step === 'snapshot-disk') {
-      await undoSnapshot(session, await findByTag(session, entry, leftover.backupId, options), options);
-    } else if (entry.step === 'snapshot-machine') {
+      if (made === undefined) await undoDisk(session, entry, leftover.backupId, options);
+      await untagLive(session, entry.disk, options);
+    } else if (entry.step === 'snapshot-machine' && made === undefined) {
       await undoMachine(session, entry, leftover.backupId, options);
     }
   }
@@ -53,6 +58,35 @@ export async function untagLive(session: XenSession, uuid: string, options: With
   const disk = await callIfThere(session, RefSchema, 'VDI.get_by_uuid', [uuid], options);
   if (disk === null) return;
   await callIfThere(session, NothingSchema, 'VDI.remove_from_other_config', [disk, TAG_RUN], options);
+}
+
+/** A snapshot that was begun may end after its client did: it carries its mark only if the live disk keeps it until then. */
+async function untilSnapshotEnds(
+  session: XenSession,
+  object: { readonly kind: 'VDI' | 'VM'; readonly uuid: string },
+  options: WithSignal,
+): Promise<void> {
+  const reference = await callIfThere(session, RefSchema, `${object.kind}.get_by_uuid`, [object.uuid], options);
+  if (reference === null) return;
+  for (let attempt = 1; attempt <= SETTLE_PLAN.tries; attempt += 1) {
+    const method = `${object.kind}.get_current_operations`;
+    const operations = await callIfThere(session, OperationsSchema, method, [reference], options);
+    if (operations === null || !Object.values(operations).includes('snapshot')) return;
+    await pause(pauseBefore(attempt, SETTLE_PLAN), options.signal);
+  }
+  throw new VBackupError('VB_XEN_CLEANUP', `a snapshot of ${object.uuid} that the last run began does not end`, {
+    cure: 'see xe task-list for what the pool does, and run again',
+  });
+}
+
+async function undoDisk(
+  session: XenSession,
+  intent: Intent<'snapshot-disk'>,
+  backupId: string,
+  options: WithSignal,
+): Promise<void> {
+  await untilSnapshotEnds(session, { kind: 'VDI', uuid: intent.disk }, options);
+  await undoSnapshot(session, await findByTag(session, intent, backupId, options), options);
 }
 
 /** The snapshot of a disk that was made but not noted any more. */
@@ -79,6 +113,7 @@ async function undoMachine(
   backupId: string,
   options: WithSignal,
 ): Promise<void> {
+  await untilSnapshotEnds(session, { kind: 'VM', uuid: intent.machine }, options);
   const machine = await callIfThere(session, RefSchema, 'VM.get_by_uuid', [intent.machine], options);
   const owner = { backupId, repositoryId: '', guestId: intent.machine };
   for (const reference of await session.call(RefsSchema, 'VM.get_by_name_label', [intent.name], options)) {
