@@ -1,4 +1,4 @@
-import { VBackupError } from '@vbackup/core/errors';
+import { CORE_ERROR_CODES, type ErrorCode, VBackupError } from '@vbackup/core/errors';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 
 /** An error as it is shown: never a secret, never a stack unless asked for. */
@@ -24,7 +24,7 @@ const FULL: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
  * said so, and else a defect of vbackup.
  */
 export function failureOf(error: unknown): Failure {
-  const known = error instanceof VBackupError ? error : (systemError(error) ?? defect(error));
+  const known = error instanceof VBackupError ? error : (ofPlugin(error) ?? systemError(error) ?? defect(error));
   return {
     code: known.code,
     message: known.message,
@@ -33,6 +33,20 @@ export function failureOf(error: unknown): Failure {
     causes: causesOf(known),
     stack: exitCodeOf(known.code) === EXIT.defect ? stackOf(error) : undefined,
   };
+}
+
+/** A plugin from elsewhere has a class of its own, or another copy of ours: its code speaks for it. */
+function ofPlugin(error: unknown): VBackupError | undefined {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
+  const code = knownCode(error.code);
+  if (code === undefined) return undefined;
+  const cure = 'cure' in error && typeof error.cure === 'string' ? { cure: error.cure } : {};
+  return new VBackupError(code, error.message, { cause: error.cause, ...cure });
+}
+
+function knownCode(code: string): ErrorCode | undefined {
+  const own = /^VB_PLUGIN_([A-Z0-9_]+)$/.exec(code)?.[1];
+  return CORE_ERROR_CODES.find((known) => known === code) ?? (own === undefined ? undefined : `VB_PLUGIN_${own}`);
 }
 
 function systemError(error: unknown): VBackupError | undefined {
