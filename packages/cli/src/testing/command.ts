@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const BIN = fileURLToPath(new URL('../../bin/vbackup.mjs', import.meta.url));
+/** The command's own file. */
+export const BIN = fileURLToPath(new URL('../../bin/vbackup.mjs', import.meta.url));
 
 export interface CommandResult {
   /** 128 and more where a signal ended it that the command did not catch. */
@@ -18,10 +19,18 @@ export interface CommandOptions {
 }
 
 /** Runs the real command as a child process, with no environment but the given one. */
-export function runCommand(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+export const runCommand = (args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> =>
+  runProgram(process.execPath, [BIN, ...args], options);
+
+/** Runs a program that runs the command. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
   const env = { PATH: process.env['PATH'], HOME: '/nowhere', XDG_CONFIG_HOME: '/nowhere', ...options.env };
   // As root the configuration of the machine would be read otherwise.
-  const child = spawn(process.execPath, [BIN, ...args], {
+  const child = spawn(program, args, {
     env: { VBACKUP_CONFIG: '/dev/null', ...env },
     cwd: options.cwd,
   });
