@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { abortError, ProtocolError, RequestError, VBackupError } from '../errors/index.js';
+import { abortError, RequestError, VBackupError } from '../errors/index.js';
 import type { NbdConnectOptions } from './connect-options.js';
 import { type ConnectionLoss, type ConnectionOwner, NbdConnection } from './connection.js';
 import { isRepeatable, Job, type JobSpecification } from './job.js';
@@ -23,6 +23,10 @@ const PASSING: ReadonlySet<string> = new Set([
   'VB_NBD_EXPORT_REFUSED',
   'VB_NBD_TLS',
 ]);
+
+/** Whether a connection that ended with `error` may be made again: not after a breach of the protocol. */
+const mayComeBack = (error: Error): boolean =>
+  error instanceof VBackupError && (PASSING.has(error.code) || error.code === 'VB_NBD_REQUEST_TIMEOUT');
 
 /** A place for one connection, that is made again when it is lost. */
 interface Lane {
@@ -126,14 +130,14 @@ export class Dispatcher implements ConnectionOwner {
     }
     this.#queue = new Set([...again, ...this.#queue]);
     if (this.#failure !== undefined) return;
-    if (loss.error instanceof ProtocolError || !(loss.error instanceof VBackupError)) return this.#fail(loss.error);
+    if (!mayComeBack(loss.error)) return this.#fail(loss.error);
     if (lane === undefined) return;
     this.#reconnect(lane, loss.error).catch((error: unknown) => this.#fail(asError(error)));
   }
 
   /** Why a job of a lost connection fails; undefined if it is sent again. */
   #verdict(job: Job, { error, culprit }: ConnectionLoss): Error | undefined {
-    if (job === culprit || !job.repeatable || error instanceof ProtocolError) return error;
+    if (job === culprit || !job.repeatable || !mayComeBack(error)) return error;
     job.losses++;
     if (job.interruptions >= MAX_INTERRUPTIONS) {
       const message = `the NBD server ended the connection ${job.interruptions} times where it had to ${job.what}`;
@@ -142,7 +146,7 @@ export class Dispatcher implements ConnectionOwner {
     return job.losses > this.#reconnects ? error : undefined;
   }
 
-  async #reconnect(lane: Lane, loss: VBackupError): Promise<void> {
+  async #reconnect(lane: Lane, loss: Error): Promise<void> {
     let cause: Error = loss;
     while (lane.attempts < this.#reconnects) {
       const backoff = Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * BACKOFF_FACTOR ** lane.attempts);
@@ -154,7 +158,7 @@ export class Dispatcher implements ConnectionOwner {
         return this.#pump();
       } catch (error) {
         if (this.#failure !== undefined) return;
-        if (!(error instanceof VBackupError) || !PASSING.has(error.code)) throw error;
+        if (!(error instanceof VBackupError) || !mayComeBack(error)) throw error;
         cause = error;
       }
     }

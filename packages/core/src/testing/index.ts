@@ -7,4 +7,5 @@ export * from './nbd-credentials.js';
 export * from './nbd-fixture.js';
 export * from './raw-client.js';
 export * from './repository-fixture.js';
+export * from './scripted-nbd-server.js';
 export * from './tools.js';
