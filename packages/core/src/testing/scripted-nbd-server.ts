@@ -138,7 +138,7 @@ export class ScriptedNbdServer implements AsyncDisposable {
   #connections = 0;
 
   private constructor(script: (peer: ScriptedPeer, index: number) => Promise<void>) {
-    this.#server = createServer((socket) => {
+    this.#server = createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       // A script ends with its client; what it thinks of the client it says with its answers.
       script(new ScriptedPeer(socket), this.#connections++).catch(() => socket.destroy());

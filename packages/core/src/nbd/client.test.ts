@@ -1,0 +1,499 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  chunk,
+  errorBody,
+  greeting,
+  longWord,
+  optionReply,
+  type ScriptedExport,
+  ScriptedNbdServer,
+  type ScriptedPeer,
+  type SeenRequest,
+  simpleReply,
+  statusBody,
+} from '../testing/index.js';
+import { NbdClient } from './client.js';
+import type { NbdConnectOptions } from './connect-options.js';
+import {
+  NBD_CMD_DISC,
+  NBD_CMD_READ,
+  NBD_CMD_WRITE,
+  NBD_EIO,
+  NBD_FLAG_CAN_MULTI_CONN,
+  NBD_FLAG_HAS_FLAGS,
+  NBD_FLAG_SEND_FLUSH,
+  NBD_OPT_STARTTLS,
+  NBD_REP_ACK,
+  NBD_REPLY_TYPE_BLOCK_STATUS,
+  NBD_REPLY_TYPE_ERROR,
+  NBD_REPLY_TYPE_NONE,
+  NBD_REPLY_TYPE_OFFSET_DATA,
+} from './words.js';
+
+const KiB = 1024;
+const WRITABLE = NBD_FLAG_HAS_FLAGS + NBD_FLAG_SEND_FLUSH;
+
+type Answer = (peer: ScriptedPeer, request: SeenRequest, index: number) => Promise<void> | void;
+
+/** A server that negotiates as it should, and then answers with `answer`. */
+function serve(answer: Answer, shown: ScriptedExport = {}): Promise<ScriptedNbdServer> {
+  return ScriptedNbdServer.start(async (peer, index) => {
+    await peer.negotiate(shown);
+    for (;;) await answer(peer, await peer.request(), index);
+  });
+}
+
+const connect = (server: ScriptedNbdServer, more: Partial<NbdConnectOptions> = {}): Promise<NbdClient> =>
+  NbdClient.connect({ address: server.address, exportName: '', ...more });
+
+/** The byte that stands at `offset` on every scripted disk. */
+const contentOf = ({ offset, length }: { readonly offset: number; readonly length: number }): Buffer =>
+  Buffer.alloc(length, Math.floor(offset / KiB) % 251);
+
+const dataOf = (request: SeenRequest, bytes = contentOf(request)): Buffer =>
+  chunk(request.cookie, NBD_REPLY_TYPE_OFFSET_DATA, { body: Buffer.concat([longWord(request.offset), bytes]) });
+
+const honest: Answer = (peer, request) => peer.write(dataOf(request));
+
+async function assertReads(client: NbdClient, offset = 0, length = 4 * KiB): Promise<void> {
+  const target = Buffer.alloc(length, 0xee);
+  await client.read(offset, target);
+  assert.ok(target.equals(contentOf({ offset, length })));
+}
+
+function withResolvers<Value>(): { readonly promise: Promise<Value>; readonly resolve: (value: Value) => void } {
+  let resolve: (value: Value) => void = () => {};
+  const promise = new Promise<Value>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+describe('NbdClient', () => {
+  it('puts answers that come out of order where they belong', async () => {
+    const held: SeenRequest[] = [];
+    await using server = await serve((peer, request) => {
+      held.push(request);
+      if (held.length === 8) peer.write(...held.reverse().map((each) => dataOf(each)));
+    });
+    await using client = await connect(server);
+    await Promise.all(Array.from({ length: 8 }, (_, index) => assertReads(client, index * 100 * KiB, 100 * KiB)));
+  });
+
+  it('sends the headers of one turn in one write', async () => {
+    let writes = 0;
+    await using server = await serve(honest);
+    await using client = await connect(server);
+    await using observed = await ScriptedNbdServer.start(async (peer) => {
+      await peer.negotiate();
+      peer.socket.on('data', () => writes++);
+      for (;;) await honest(peer, await peer.request(), 0);
+    });
+    await using other = await connect(observed);
+    await Promise.all(Array.from({ length: 8 }, (_, index) => assertReads(other, index * KiB, KiB)));
+    await assertReads(client);
+    assert.equal(writes, 1);
+  });
+
+  it('keeps the requests in flight bounded, in number and in bytes', async () => {
+    let waiting = 0;
+    let bytes = 0;
+    let most = 0;
+    let mostBytes = 0;
+    const answer: Answer = async (peer, request) => {
+      waiting++;
+      bytes += request.length;
+      most = Math.max(most, waiting);
+      mostBytes = Math.max(mostBytes, bytes);
+      // Answers later, and meanwhile reads what else was sent.
+      void delay(1).then(() => {
+        waiting--;
+        bytes -= request.length;
+        peer.write(dataOf(request));
+      });
+    };
+    await using server = await serve(answer, { size: 64 * KiB * KiB });
+    await using client = await connect(server);
+    await Promise.all(Array.from({ length: 100 }, (_, index) => assertReads(client, index * KiB, KiB)));
+    assert.ok(most > 1 && most <= 16, `${most} at once`);
+    await client.read(0, Buffer.alloc(16 * KiB * KiB));
+    assert.ok(mostBytes > KiB * KiB && mostBytes <= 4 * KiB * KiB, `${mostBytes} bytes at once`);
+  });
+
+  it('says goodbye', async () => {
+    const last = withResolvers<number>();
+    await using server = await serve((_peer, request) => last.resolve(request.command));
+    const client = await connect(server);
+    await client.close();
+    assert.equal(await last.promise, NBD_CMD_DISC);
+    await assert.rejects(client.read(0, Buffer.alloc(8)), { code: 'VB_NBD_CLOSED' });
+  });
+
+  it('fails what is in flight when it is closed', async () => {
+    await using server = await serve(() => {});
+    const client = await connect(server);
+    const read = client.read(0, Buffer.alloc(8));
+    await Promise.all([assert.rejects(read, { code: 'VB_NBD_CLOSED' }), delay(5).then(() => client.close())]);
+  });
+
+  it('refuses a disk whose tail it could not read', async () => {
+    await using server = await serve(honest, { size: 4096 + 512, blockSizes: [4096, 4096, 65_536] });
+    await assert.rejects(connect(server), { code: 'VB_NBD_BLOCK_SIZE' });
+    await using xapi = await serve(honest, { size: 1000 });
+    await assert.rejects(connect(xapi, { minimumAlignment: 512 }), { code: 'VB_NBD_BLOCK_SIZE' });
+  });
+
+  it('follows a context whose answers are short, from where it ended', async () => {
+    const asked: number[] = [];
+    const answer: Answer = (peer, { cookie, offset, length }) => {
+      asked.push(offset);
+      const short = Math.min(length, 3 * KiB);
+      const flags = Math.floor(offset / (6 * KiB)) % 2;
+      const own = chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, { body: statusBody(1, [short, flags]), done: false });
+      const other = chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, { body: statusBody(2, [length, 3]) });
+      peer.write(own, other);
+    };
+    const contexts = ['qemu:dirty-bitmap:b', 'base:allocation'];
+    await using server = await serve(answer, { size: 12 * KiB, contexts });
+    await using client = await connect(server);
+    const extents = [];
+    for await (const extent of client.blockStatus('qemu:dirty-bitmap:b', { offset: 0, length: 12 * KiB })) {
+      extents.push(extent);
+    }
+    assert.deepEqual(asked, [0, 3 * KiB, 6 * KiB, 9 * KiB]);
+    assert.deepEqual(extents, [
+      { offset: 0, length: 6 * KiB, flags: 0 },
+      { offset: 6 * KiB, length: 6 * KiB, flags: 1 },
+    ]);
+  });
+});
+
+describe('NbdClient and a server that breaks the protocol', () => {
+  const breaches: readonly (readonly [string, Answer, string])[] = [
+    ['garbage', (peer) => peer.write(Buffer.alloc(100, 0x41)), 'VB_NBD_REPLY_MAGIC'],
+    ['a wrong cookie', (peer, request) => peer.write(dataOf({ ...request, cookie: 999n })), 'VB_NBD_REPLY_COOKIE'],
+    ['another offset', (peer, request) => peer.write(dataOf({ ...request, offset: 4 * KiB })), 'VB_NBD_REPLY_CHUNK'],
+    [
+      'more than was asked for',
+      (peer, request) => peer.write(dataOf(request, Buffer.alloc(request.length + 1))),
+      'VB_NBD_REPLY_CHUNK',
+    ],
+    [
+      'less than was asked for',
+      (peer, request) => peer.write(dataOf(request, Buffer.alloc(1))),
+      'VB_NBD_REPLY_INCOMPLETE',
+    ],
+    ['nothing at all', (peer, { cookie }) => peer.write(chunk(cookie, NBD_REPLY_TYPE_NONE)), 'VB_NBD_REPLY_INCOMPLETE'],
+    ['a simple reply', (peer, { cookie }) => peer.write(simpleReply(cookie)), 'VB_NBD_REPLY_MAGIC'],
+    [
+      'an offset beyond 2^53',
+      (peer, { cookie }) => peer.write(chunk(cookie, NBD_REPLY_TYPE_OFFSET_DATA, { body: Buffer.alloc(20, 0xff) })),
+      'VB_NUMBER_TOO_LARGE',
+    ],
+  ];
+  for (const [what, answer, code] of breaches) {
+    it(`says ${code} to ${what}, and does not come back`, async () => {
+      await using server = await serve(answer);
+      await using client = await connect(server);
+      await assert.rejects(client.read(0, Buffer.alloc(4 * KiB)), { code });
+      await assert.rejects(client.read(0, Buffer.alloc(4 * KiB)), { code });
+      assert.equal(server.connections, 1);
+    });
+  }
+
+  it('gives up extents that do not get ahead, or leave a context out', async () => {
+    const answers: readonly Answer[] = [
+      (peer, { cookie }) => peer.write(chunk(cookie, NBD_REPLY_TYPE_NONE)),
+      (peer, { cookie }) => peer.write(chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, { body: statusBody(1, [0, 0]) })),
+      (peer, { cookie }) => peer.write(chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, { body: statusBody(9, [1, 0]) })),
+    ];
+    for (const answer of answers) {
+      await using server = await serve(answer);
+      await using client = await connect(server);
+      const extents = client.allocation?.({ offset: 0, length: 4 * KiB });
+      assert.ok(extents !== undefined);
+      await assert.rejects(extents[Symbol.asyncIterator]().next(), { code: 'VB_NBD_REPLY_STATUS' });
+    }
+  });
+
+  it('ends a reply that never ends', async () => {
+    const answer: Answer = async (peer, { cookie }) => {
+      for (;;) {
+        peer.write(chunk(cookie, NBD_REPLY_TYPE_ERROR, { body: errorBody(NBD_EIO, 'x'.repeat(1000)), done: false }));
+        await delay(1);
+      }
+    };
+    await using server = await serve(answer);
+    await using client = await connect(server, { requestTimeoutMs: 50 });
+    await assert.rejects(client.read(0, Buffer.alloc(KiB)), { code: 'VB_NBD_REQUEST_TIMEOUT' });
+  });
+
+  it('ends a stall in the middle of data, and does not touch the buffer afterwards', async () => {
+    const late = withResolvers<void>();
+    const answer: Answer = async (peer, request) => {
+      const bytes = dataOf(request, Buffer.alloc(request.length, 7));
+      peer.write(bytes.subarray(0, 200_000));
+      await late.promise;
+      peer.write(bytes.subarray(200_000));
+    };
+    await using server = await serve(answer);
+    await using client = await connect(server, { requestTimeoutMs: 50, reconnects: 0 });
+    const target = Buffer.alloc(512 * KiB);
+    await assert.rejects(client.read(0, target), { code: 'VB_NBD_REQUEST_TIMEOUT' });
+    target.fill(1);
+    late.resolve();
+    await delay(20);
+    assert.ok(target.every((byte) => byte === 1));
+  });
+
+  it('ends a handshake that is dripped', async () => {
+    await using server = await ScriptedNbdServer.start(async (peer) => {
+      for (const byte of greeting()) {
+        peer.write(Buffer.of(byte));
+        await delay(20);
+      }
+    });
+    const client = connect(server, { handshakeTimeoutMs: 60 });
+    await assert.rejects(client, { code: 'VB_NBD_HANDSHAKE_TIMEOUT' });
+  });
+
+  it('drops a connection on which bytes follow in clear after STARTTLS', async () => {
+    await using server = await ScriptedNbdServer.start(async (peer) => {
+      await peer.greet();
+      await peer.option();
+      peer.write(optionReply(NBD_OPT_STARTTLS, NBD_REP_ACK), optionReply(8, NBD_REP_ACK));
+      await peer.gone();
+    });
+    const tls = { kind: 'psk', identity: 'alice', key: Buffer.alloc(32) } as const;
+    await assert.rejects(connect(server, { tls }), { code: 'VB_NBD_TLS_INJECTION' });
+  });
+
+  it('takes nothing in clear for TLS', async () => {
+    await using server = await ScriptedNbdServer.start(async (peer) => {
+      await peer.greet();
+      await peer.option();
+      peer.write(optionReply(NBD_OPT_STARTTLS, NBD_REP_ACK));
+      await peer.read(1);
+      peer.write(optionReply(8, NBD_REP_ACK));
+      await peer.gone();
+    });
+    const tls = { kind: 'psk', identity: 'alice', key: Buffer.alloc(32) } as const;
+    await assert.rejects(connect(server, { tls }), { code: 'VB_NBD_TLS' });
+  });
+});
+
+describe('NbdClient and a connection that is lost', () => {
+  it('connects again and sends every read again', async () => {
+    const answer: Answer = (peer, request, index) => {
+      if (index === 0 && request.offset >= 3 * KiB) peer.socket.destroy();
+      else peer.write(dataOf(request));
+    };
+    await using server = await serve(answer);
+    await using client = await connect(server);
+    await Promise.all(Array.from({ length: 6 }, (_, index) => assertReads(client, index * KiB, KiB)));
+    assert.equal(server.connections, 2);
+  });
+
+  it('asks for the rest of its extents on the new connection', async () => {
+    const answer: Answer = (peer, { cookie, offset, length }, index) => {
+      if (index === 0 && offset > 0) return void peer.socket.destroy();
+      const body = statusBody(1, [Math.min(length, KiB), Math.floor(offset / KiB) % 2 === 0 ? 0 : 3]);
+      peer.write(chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, { body }));
+    };
+    await using server = await serve(answer, { size: 3 * KiB });
+    await using client = await connect(server);
+    const kinds = [];
+    for await (const { kind } of client.allocation?.({ offset: 0, length: 3 * KiB }) ?? []) kinds.push(kind);
+    assert.deepEqual(kinds, ['data', 'hole', 'data']);
+  });
+
+  it('takes two cuts in the data of one read for an error of the disk, as xapi means it', async () => {
+    const answer: Answer = (peer, request) => {
+      if (request.offset !== 0) return peer.write(simpleReply(request.cookie), contentOf(request));
+      peer.socket.end(Buffer.concat([simpleReply(request.cookie), Buffer.alloc(100)]));
+    };
+    await using server = await serve(answer, { structured: false });
+    await using client = await connect(server);
+    await assert.rejects(client.read(0, Buffer.alloc(4 * KiB)), { code: 'VB_NBD_REQUEST_FAILED' });
+    await assertReads(client, 8 * KiB);
+  });
+
+  it('survives a server that ends the session after every error', async () => {
+    const answer: Answer = (peer, request) => {
+      if (request.offset === 0) peer.socket.end(simpleReply(request.cookie, 22));
+      else peer.write(simpleReply(request.cookie), contentOf(request));
+    };
+    await using server = await serve(answer, { structured: false });
+    await using client = await connect(server);
+    const [bad, good] = [client.read(0, Buffer.alloc(KiB)), assertReads(client, KiB, KiB)];
+    await assert.rejects(bad, { code: 'VB_NBD_REQUEST_FAILED' });
+    await good;
+  });
+
+  it('gives up after the reconnects that it was allowed', async () => {
+    const answer: Answer = (peer) => void peer.socket.destroy();
+    await using server = await serve(answer);
+    await using client = await connect(server, { reconnects: 2 });
+    await assert.rejects(client.read(0, Buffer.alloc(KiB)), { code: 'VB_NBD_DISCONNECTED' });
+    assert.equal(server.connections, 3);
+  });
+
+  it('never sends a write again, and takes no later flush for a promise', async () => {
+    const writes: number[] = [];
+    const answer: Answer = async (peer, request, index) => {
+      if (request.command === NBD_CMD_WRITE) {
+        await peer.read(request.length);
+        writes.push(request.offset);
+      }
+      if (index === 0 && request.offset > 0) return void peer.socket.destroy();
+      peer.write(request.command === NBD_CMD_READ ? dataOf(request) : simpleReply(request.cookie));
+    };
+    await using server = await serve(answer, { flags: WRITABLE });
+    await using client = await connect(server);
+    await client.write(0, Buffer.alloc(KiB));
+    await assert.rejects(client.write(KiB, Buffer.alloc(KiB)), { code: 'VB_NBD_DISCONNECTED' });
+    await assertReads(client);
+    assert.equal(server.connections, 2);
+    await assert.rejects(client.flush(), { code: 'VB_NBD_DISCONNECTED' });
+    await assert.rejects(client.write(0, Buffer.alloc(KiB)), { code: 'VB_NBD_DISCONNECTED' });
+    assert.deepEqual(writes, [0, KiB]);
+  });
+
+  it('goes on with writes if everything was flushed before', async () => {
+    const answer: Answer = async (peer, request, index) => {
+      if (request.command === NBD_CMD_WRITE) await peer.read(request.length);
+      if (index === 0 && request.command === NBD_CMD_READ) return void peer.socket.destroy();
+      peer.write(request.command === NBD_CMD_READ ? dataOf(request) : simpleReply(request.cookie));
+    };
+    await using server = await serve(answer, { flags: WRITABLE });
+    await using client = await connect(server);
+    await client.write(0, Buffer.alloc(KiB));
+    await client.flush();
+    await assertReads(client);
+    await client.write(0, Buffer.alloc(KiB));
+    await client.flush();
+    assert.equal(server.connections, 2);
+  });
+
+  it('refuses an export that changed meanwhile', async () => {
+    await using server = await ScriptedNbdServer.start(async (peer, index) => {
+      await peer.negotiate({ size: index === 0 ? 8 * KiB : 4 * KiB });
+      const request = await peer.request();
+      if (index === 0) peer.socket.destroy();
+      else await honest(peer, request, index);
+    });
+    await using client = await connect(server);
+    await assert.rejects(client.read(0, Buffer.alloc(KiB)), { code: 'VB_NBD_EXPORT_CHANGED' });
+  });
+
+  it('goes on over the connections that are left', async () => {
+    const flags = NBD_FLAG_HAS_FLAGS + NBD_FLAG_CAN_MULTI_CONN;
+    await using server = await ScriptedNbdServer.start(async (peer, index) => {
+      if (index > 1) return void peer.socket.destroy();
+      await peer.negotiate({ flags });
+      for (;;) {
+        const request = await peer.request();
+        if (index === 1) return void peer.socket.destroy();
+        await delay(1);
+        await honest(peer, request, index);
+      }
+    });
+    await using client = await connect(server, { connections: 2, reconnects: 1 });
+    assert.equal(client.connections, 2);
+    await Promise.all(Array.from({ length: 8 }, (_, index) => assertReads(client, index * KiB, KiB)));
+    await delay(300);
+    assert.equal(client.connections, 1);
+    await assertReads(client);
+  });
+});
+
+describe('NbdClient and an abort', () => {
+  it('lets go of a buffer at once, and keeps the connection where nothing has come yet', async () => {
+    const held: SeenRequest[] = [];
+    const answer: Answer = (peer, request) => {
+      held.push(request);
+      if (held.length > 1) peer.write(...held.splice(0).map((each) => dataOf(each)));
+    };
+    await using server = await serve(answer);
+    await using client = await connect(server);
+    const stop = new AbortController();
+    const target = Buffer.alloc(100 * KiB, 0xee);
+    const read = client.read(0, target, { signal: stop.signal });
+    await delay(5);
+    stop.abort(new Error('enough'));
+    await assert.rejects(read, /enough/);
+    await assertReads(client, 200 * KiB, 100 * KiB);
+    assert.ok(target.every((byte) => byte === 0xee));
+    assert.equal(server.connections, 1);
+  });
+
+  it('drops the connection where the bytes are on their way, and reads the rest over another', async () => {
+    const answer: Answer = (peer, request, index) => {
+      const bytes = dataOf(request);
+      peer.write(index === 0 ? bytes.subarray(0, 200 * KiB) : bytes);
+    };
+    await using server = await serve(answer);
+    await using client = await connect(server);
+    const stop = new AbortController();
+    const target = Buffer.alloc(500 * KiB);
+    const read = client.read(0, target, { signal: stop.signal });
+    const other = assertReads(client, 512 * KiB, 100 * KiB);
+    await delay(20);
+    stop.abort(new Error('enough'));
+    await assert.rejects(read, /enough/);
+    target.fill(1);
+    await other;
+    assert.ok(target.every((byte) => byte === 1));
+    assert.equal(server.connections, 2);
+  });
+
+  it('stops all pieces of a long read', async () => {
+    await using server = await serve(() => {}, { size: 64 * KiB * KiB });
+    await using client = await connect(server);
+    const signal = AbortSignal.timeout(10);
+    await assert.rejects(client.read(0, Buffer.alloc(32 * KiB * KiB), { signal }), { name: 'TimeoutError' });
+  });
+
+  it('fails a long read as a whole, and touches its buffer no more', async () => {
+    const answer: Answer = async (peer, request) => {
+      if (request.offset > 0)
+        return peer.write(chunk(request.cookie, NBD_REPLY_TYPE_ERROR, { body: errorBody(5, '') }));
+      await delay(20);
+      peer.write(dataOf(request));
+    };
+    await using server = await ScriptedNbdServer.start(async (peer) => {
+      await peer.negotiate({ size: 64 * KiB * KiB });
+      for (;;) void answer(peer, await peer.request(), 0);
+    });
+    await using client = await connect(server);
+    const target = Buffer.alloc(4 * KiB * KiB);
+    await assert.rejects(client.read(0, target), { code: 'VB_NBD_REQUEST_FAILED' });
+    target.fill(1);
+    await delay(50);
+    assert.ok(target.every((byte) => byte === 1));
+  });
+
+  it('stops connecting', async () => {
+    await using server = await ScriptedNbdServer.start((peer) => peer.gone());
+    const signal = AbortSignal.timeout(10);
+    await assert.rejects(connect(server, { signal }), { name: 'TimeoutError' });
+    await assert.rejects(connect(server, { signal }), { name: 'TimeoutError' });
+  });
+
+  it('does nothing where the signal was aborted before', async () => {
+    await using server = await serve(honest);
+    await using client = await connect(server);
+    const signal = AbortSignal.abort(new Error('never'));
+    await assert.rejects(client.read(0, Buffer.alloc(8), { signal }), /never/);
+    await assert.rejects(connect(server, { signal }), /never/);
+  });
+});
+
+describe('NbdClient and nobody', () => {
+  it('says where it could not connect', async () => {
+    const path = '/nonexistent/nbd.sock';
+    const client = NbdClient.connect({ address: { kind: 'unix', path }, exportName: '' });
+    await assert.rejects(client, { code: 'VB_NBD_CONNECT', message: new RegExp(path) });
+  });
+});
