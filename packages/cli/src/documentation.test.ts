@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { EXIT } from './exit-codes.js';
+import { readdirSync, readFileSync } from 'node:fs';
+import { EXIT, EXIT_BY_CODE } from './exit-codes.js';
 import { vocabulary } from './grammar/vocabulary.js';
 import { JSON_LINE } from './testing/json-promise.js';
 
@@ -32,6 +32,15 @@ describe('the documentation of the command', () => {
     const text = read('json-output.md');
     assert.deepEqual(
       [...keys].filter((key) => !text.includes(`\`${key}\``)),
+      [],
+    );
+  });
+
+  it('explains every error code that has an exit code of its own', () => {
+    const folder = new URL('../../../docs/errors/', import.meta.url);
+    const headings = readdirSync(folder).flatMap((name) => read(`errors/${name}`).match(/^## VB_\w+$/gm) ?? []);
+    assert.deepEqual(
+      Object.keys(EXIT_BY_CODE).filter((code) => !headings.includes(`## ${code}`)),
       [],
     );
   });

@@ -15,7 +15,7 @@ export const EXIT = {
 } as const;
 
 /** One row per error code that says more than "failed"; every other code exits with 1. */
-const EXIT_BY_CODE: Readonly<Record<string, number>> = {
+export const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   VB_CLI_USAGE: EXIT.usage,
   VB_CLI_UNKNOWN_COMMAND: EXIT.usage,
   VB_CLI_SECRET_AS_ARGUMENT: EXIT.usage,

@@ -120,8 +120,8 @@ describe('vbackup', () => {
       assert.deepEqual(world.fake.opened, [{ location: join(folder, 'repo'), create: true }]);
       assert.match(world.stdout.text, /^1b00000000000000 {2}full \(first-backup\) of .*: 1\.0 GiB, 300\.0 MiB data/);
       assert.match(world.stderr.text, /xvda: full \(first-backup\), 1\.0 GiB of 1\.0 GiB/);
-      assert.match(world.stderr.text, /vbackup: warning: something odd \[VB_TEST_WARNING\]/);
-      assert.match(world.stderr.text, /connected to https:\/\/host \[VB_PLUGIN_WARNING\]/);
+      assert.match(world.stderr.text, /vbackup: warning: something odd \[VB_COMMIT_INCOMPLETE\]/);
+      assert.match(world.stderr.text, /connected to https:\/\/host \[VB_CLEANUP_INCOMPLETE\]/);
     });
 
     it('hands level, compression and connections down', async () => {
@@ -511,7 +511,7 @@ describe('vbackup', () => {
       const log = await readFile(join(folder, 'log'), 'utf8');
       const lines = log.trimEnd().split('\n');
       assert.ok(lines.every((line) => /^\d{4}-\d\d-\d\dT\S+Z (start|progress|warning|summary|error) /.test(line)));
-      assert.match(log, /warning +something odd \[VB_TEST_WARNING\]/);
+      assert.match(log, /warning +something odd \[VB_COMMIT_INCOMPLETE\]/);
       assert.match(log, /command=list/);
     });
 

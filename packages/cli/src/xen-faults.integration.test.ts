@@ -66,7 +66,7 @@ describe('vbackup, when something is wrong,', function () {
   });
 
   it('lets two runs of one disk not work at once: the second says 11', async () => {
-    xen.host.faults.nbd.onRead = () => ({ kind: 'delay', delayMs: 50 });
+    xen.holdFirstRead();
     let second: Promise<CommandResult> | undefined;
     const first = await xen.run(`--hypervisor xen ${xen.disk}`, {
       onText: (text) => {
@@ -112,7 +112,7 @@ describe('vbackup, when something is wrong,', function () {
     ['SIGTERM', 143],
   ] as const) {
     it(`releases everything on ${signal} and ends with ${exitCode}`, async () => {
-      xen.host.faults.nbd.onRead = () => ({ kind: 'delay', delayMs: 100 });
+      xen.holdFirstRead();
       let sent = false;
       const { code, err } = await xen.run(`--hypervisor xen ${xen.disk}`, {
         onText: (text, child) => {
@@ -131,7 +131,7 @@ describe('vbackup, when something is wrong,', function () {
   it('heals what SIGKILL left behind with the next run', async () => {
     await xen.backUp();
     xen.host.guestWrite(xen.disk, 0, randomBytes(MIB));
-    xen.host.faults.nbd.onRead = () => ({ kind: 'delay', delayMs: 100 });
+    xen.holdFirstRead();
     const killed = await xen.run(`--hypervisor xen ${xen.disk}`, {
       onText: (text, child) => {
         if (/inc/.test(text)) child.kill('SIGKILL');

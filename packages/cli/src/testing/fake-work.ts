@@ -70,7 +70,7 @@ export class FakeWork implements Work {
       this.#clock.time += 1000;
       onEvent({ type: 'progress', disk, done, planned: size });
     }
-    onEvent({ type: 'warning', code: 'VB_TEST_WARNING', message: 'something odd' });
+    onEvent({ type: 'warning', code: 'VB_COMMIT_INCOMPLETE', message: 'something odd' });
     await this.during(job);
     job.signal?.throwIfAborted();
     if (this.faults.has(job.selector)) throw this.faults.get(job.selector);

@@ -15,7 +15,7 @@ const SOURCE = `export const plugin = {
   register() {},
   async connect(values, { onWarning }) {
     if (values.url === 'down') throw new Error('the plugin is broken');
-    onWarning({ code: 'VB_PLUGIN_WARNING', message: 'connected to ' + values.url });
+    onWarning({ code: 'VB_CLEANUP_INCOMPLETE', message: 'connected to ' + values.url });
     return {
       find: async (id) => ({ id, name: JSON.stringify(values), kind: 'disk' }),
       target: async (rest) => async () => { throw new Error('target ' + rest); },

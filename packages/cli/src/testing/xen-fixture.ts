@@ -8,6 +8,7 @@ import { startXapiHost, type XapiHost } from '@vbackup/lab';
 import { type CommandOptions, type CommandResult, runCommand } from './command.js';
 
 export const MIB = 2 ** 20;
+const HOLD_MS = 8000;
 /** What a host holds between two backups of one disk, besides the base; and nothing else. */
 const CLEAN = { snapshots: [], machineSnapshots: [], exports: [], tasks: [], sessions: 0 };
 
@@ -72,6 +73,16 @@ export class XenFixture implements AsyncDisposable {
   async assertRestores(): Promise<void> {
     await this.done(`restore ${this.disk}@latest restored.raw --force`);
     assert.equal(await this.sha256('restored.raw'), await this.host.digest(this.disk));
+  }
+
+  /** The first read of a run takes so long that the run is caught in the middle, however slow this machine is. */
+  holdFirstRead(): void {
+    let held = false;
+    this.host.faults.nbd.onRead = () => {
+      if (held) return undefined;
+      held = true;
+      return { kind: 'delay', delayMs: HOLD_MS };
+    };
   }
 
   /** Nothing is left on the host but so many bases. */
