@@ -165,11 +165,12 @@ class Series {
 }
 
 /**
- * What should not be there any more. A killed process cannot log out, so its session stays until the host forgets it;
- * one base per disk waits for the next increment.
+ * What should not be there any more. One base per disk waits for the next increment. A killed process cannot log out, nor
+ * take away the record of a task that ends later: hosts forget idle sessions after a day and ended tasks after an hour.
  */
 function leftOn(host: XapiHost): string[] {
-  const { snapshots, machineSnapshots, exports, tasks, bases } = host.leftovers();
+  const { snapshots, machineSnapshots, exports, bases } = host.leftovers();
+  const tasks = host.records('task').flatMap((task) => (task['status'] === 'pending' ? ['a pending task'] : []));
   const disks = host.records('VDI').filter((vdi) => vdi['is_a_snapshot'] === false);
   return [...snapshots, ...machineSnapshots, ...exports, ...tasks, ...bases.slice(disks.length)];
 }
