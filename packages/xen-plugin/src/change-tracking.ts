@@ -1,4 +1,5 @@
 import type { WithSignal } from '@vbackup/core';
+import { missingOperations, whenIdle } from './busy.js';
 import { isApiError, messageOf } from './errors.js';
 import type { LiveDisk } from './live-disk.js';
 import { NothingSchema } from './records.js';
@@ -28,7 +29,7 @@ export function trackingOf({ record, sr }: LiveDisk): Tracking | null {
   if (record.cbt_enabled) return { state: 'on' };
   if (record.on_boot !== 'persist') return { state: 'off', detail: 'the disk is reset at every boot (on_boot)' };
   if (record.sm_config['type'] === 'raw') return { state: 'off', detail: 'the disk is raw, not VHD or QCOW2' };
-  const missing = CBT_OPERATIONS.filter((operation) => !sr.allowed_operations.includes(operation));
+  const missing = missingOperations(sr, CBT_OPERATIONS);
   if (missing.length > 0) {
     const detail = `storage repository ${sr.name_label} (${sr.type}) does not offer ${missing.join(', ')}`;
     return { state: 'off', detail };
@@ -39,7 +40,7 @@ export function trackingOf({ record, sr }: LiveDisk): Tracking | null {
 /** Switches change tracking on, if it is off and can be. Changes before this moment stay unknown. */
 export async function enableTracking(session: XenSession, disk: LiveDisk, options: WithSignal = {}): Promise<Tracking> {
   try {
-    await session.call(NothingSchema, 'VDI.enable_cbt', [disk.reference], options);
+    await whenIdle(() => session.call(NothingSchema, 'VDI.enable_cbt', [disk.reference], options), options);
     return { state: 'just-enabled' };
   } catch (error) {
     if (!isApiError(error, ...Object.keys(OBSTACLES))) throw error;

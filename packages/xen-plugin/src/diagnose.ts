@@ -1,5 +1,6 @@
 import type { Diagnosis, WithSignal } from '@vbackup/core';
 import { z } from 'zod';
+import { missingOperations } from './busy.js';
 import { CBT_OPERATIONS } from './change-tracking.js';
 import { messageOf } from './errors.js';
 import { HostSchema, NetworkSchema, PbdSchema, PifSchema, SrSchema, tableOf } from './records.js';
@@ -90,7 +91,7 @@ async function* storage(session: XenSession, options: WithSignal): AsyncGenerato
     if (OTHER_SR_TYPES.includes(sr.type)) continue;
     const name = `storage ${sr.name_label}`;
     const attached = pbds.some((pbd) => pbd.SR === reference && pbd.currently_attached);
-    const missing = CBT_OPERATIONS.filter((operation) => !sr.allowed_operations.includes(operation));
+    const missing = missingOperations(sr, CBT_OPERATIONS);
     if (!attached) {
       const cure = `xe pbd-plug, for the PBDs of ${sr.uuid}`;
       yield { name, state: 'bad', detail: 'not attached to any host (PBD)', cure };

@@ -5,7 +5,7 @@ import { XenTask } from './task.js';
 
 /** xapi exports no larger disk as VHD. */
 const LARGEST_VHD = 2040 * 1024 ** 3;
-const MAP_TIMEOUT_MS = 60_000;
+const MAP_TIMEOUT_MS = 180_000;
 
 /**
  * Asks the host which blocks of a snapshot are allocated: NBD cannot tell, but the beginning of a VHD export does. The

@@ -247,6 +247,22 @@ describe('a XenServer pool with faults', () => {
     assert.equal(calls.filter((name) => name === 'Async.VDI.data_destroy').length, 3);
   });
 
+  it('whose storage is busy is asked again, and not taken for one that cannot do it', async () => {
+    for (const method of ['VDI.enable_cbt', 'VDI.snapshot', 'VDI.list_changed_blocks']) {
+      const error = ['OTHER_OPERATION_IN_PROGRESS', 'SR', 'OpaqueRef:sr', 'scan'] as const;
+      pool.host.faults.call({ method, times: 1, error });
+    }
+    const guest = await xen.find(uuid);
+    const full = await backUp(xen, guest);
+    assert.deepEqual(pool.warnings, []);
+    pool.host.guestWrite(uuid, MIB, pattern(512, 7));
+    const since = full.snapshot.checkpoint;
+    const inc = await backUp(xen, guest, { since, parents: full.images, backupId: 'a'.repeat(16) });
+    assert.equal(inc.read, 64 * KIB);
+    await xen[Symbol.asyncDispose]();
+    pool.assertClean(1);
+  });
+
   it('that cannot tell the block map is read as a whole', async () => {
     pool.host.faults.exportBreaks = true;
     const { images, read } = await backUp(xen, await xen.find(uuid));

@@ -1,5 +1,6 @@
 import { type Guest, type Journal, VBackupError, type WithSignal } from '@vbackup/core';
 import { z } from 'zod';
+import { whenIdle } from './busy.js';
 import { isApiError, XenApiError } from './errors.js';
 import type { MadeEntry } from './journal.js';
 import type { LiveDisk, LiveDisks } from './live-disk.js';
@@ -60,7 +61,8 @@ async function freezeDisk(
   const disk = live.record.uuid;
   await request.journal.record({ step: 'snapshot-disk', disk, existing, time: hostTime.toISOString() });
   await tagLive(session, live.reference, request.owner.backupId, options);
-  const reference = await callAsync(session, 'VDI.snapshot', [live.reference, {}], { ...options, idempotent: false });
+  const once = { ...options, idempotent: false };
+  const reference = await whenIdle(() => callAsync(session, 'VDI.snapshot', [live.reference, {}], once), options);
   const record = await session.call(VdiSchema, 'VDI.get_record', [reference], options);
   const pair = { live, snapshot: { reference, record } };
   const made = await note(request, null, [pair]);
@@ -97,7 +99,10 @@ async function snapshotMachine(
   options: WithSignal,
 ): Promise<string> {
   const call = (...more: readonly (readonly string[])[]): Promise<string> =>
-    callAsync(session, 'VM.snapshot', [live, name, ...more], { ...options, idempotent: false });
+    whenIdle(
+      () => callAsync(session, 'VM.snapshot', [live, name, ...more], { ...options, idempotent: false }),
+      options,
+    );
   if (ignored.length === 0) {
     return call().catch((error: unknown) => {
       if (isApiError(error, 'MESSAGE_PARAMETER_COUNT_MISMATCH')) return call([]);

@@ -1,4 +1,5 @@
 import { type Guest, VBackupError, type Warning, type WithSignal } from '@vbackup/core';
+import { missingOperations } from './busy.js';
 import {
   NULL_REF,
   RefSchema,
@@ -89,7 +90,7 @@ function obstacleOf({ record, sr }: LiveDisk): string | null {
   if (record.missing) return `is missing on its storage repository ${sr.name_label}`;
   if (record.type !== 'user' && record.type !== 'system') return `is of type ${record.type}`;
   if (record.sharable) return 'is shared between machines';
-  if (!sr.allowed_operations.includes('vdi_snapshot')) {
+  if (missingOperations(sr, ['vdi_snapshot']).length > 0) {
     return `lies on storage repository ${sr.name_label} (${sr.type}), which makes no snapshots`;
   }
   return null;

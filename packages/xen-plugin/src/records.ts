@@ -65,6 +65,7 @@ export const SrSchema = z.object({
   name_label: z.string(),
   type: z.string(),
   allowed_operations: z.array(z.string()),
+  current_operations: StringMapSchema.default({}),
   PBDs: RefsSchema,
   sm_config: StringMapSchema.default({}),
   other_config: StringMapSchema.default({}),

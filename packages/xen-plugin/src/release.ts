@@ -1,14 +1,13 @@
 import { VBackupError, type WithSignal } from '@vbackup/core';
+import { whenIdle } from './busy.js';
 import { isApiError, isGone } from './errors.js';
 import type { MadeEntry } from './journal.js';
 import { NothingSchema, RefSchema, RefsSchema, type VdiRecord, VdiSchema } from './records.js';
-import { pause, pauseBefore, type RetryPlan, retry } from './retry.js';
+import { pause, pauseBefore, type RetryPlan } from './retry.js';
 import type { XenSession } from './session.js';
 import { belongsTo, isOurs } from './tags.js';
 import { callAsync, callIfThere } from './task.js';
 
-/** data_destroy itself waits 4 s for the VBD of the NBD server to go, which may take minutes on iSCSI. */
-const BUSY_PLAN: RetryPlan = { tries: 10, firstPauseMs: 500, longestPauseMs: 30_000 };
 /** About two minutes. */
 const UNPLUG_PLAN: RetryPlan = { tries: 20, firstPauseMs: 100, longestPauseMs: 10_000 };
 
@@ -55,7 +54,7 @@ async function destroyMachineSnapshot(session: XenSession, uuid: string | null, 
     if (isSnapshot === null) return;
     throw new VBackupError('VB_XEN_NOT_A_SNAPSHOT', `machine ${uuid} is not a snapshot and is not destroyed`);
   }
-  await whenIdle(() => callIfThere(session, NothingSchema, 'VM.destroy', [reference], options), options);
+  await untilDone(() => callIfThere(session, NothingSchema, 'VM.destroy', [reference], options), options);
 }
 
 /** @returns null if it is gone */
@@ -78,7 +77,7 @@ async function destroyData(
   if (record.type === 'cbt_metadata') return;
   await waitUntilUnplugged(session, reference, options);
   try {
-    await whenIdle(() => callAsync(session, 'VDI.data_destroy', [reference], options), options);
+    await untilDone(() => callAsync(session, 'VDI.data_destroy', [reference], options), options);
   } catch (error) {
     if (!isApiError(error, 'VDI_NO_CBT_METADATA')) throw error;
     await destroyDisk(session, reference, options);
@@ -88,7 +87,7 @@ async function destroyData(
 /** Destroys a disk or snapshot once nobody holds it any more. */
 export async function destroyDisk(session: XenSession, reference: string, options: WithSignal): Promise<void> {
   await waitUntilUnplugged(session, reference, options);
-  await whenIdle(() => callAsync(session, 'VDI.destroy', [reference], options), options);
+  await untilDone(() => callAsync(session, 'VDI.destroy', [reference], options), options);
 }
 
 /** The bases that the journal names, and whatever else was made for this guest and repository and never cleaned up. */
@@ -121,15 +120,10 @@ async function waitUntilUnplugged(session: XenSession, reference: string, option
   });
 }
 
-/** Tries again while the host is busy with the object; done if it is gone. */
-async function whenIdle(work: () => Promise<unknown>, options: WithSignal): Promise<void> {
+/** As {@link whenIdle}; done as well if the object is gone. */
+async function untilDone(work: () => Promise<unknown>, options: WithSignal): Promise<void> {
   try {
-    await retry(
-      work,
-      (error) => isApiError(error, 'VDI_IN_USE', 'OTHER_OPERATION_IN_PROGRESS'),
-      BUSY_PLAN,
-      options.signal,
-    );
+    await whenIdle(work, options);
   } catch (error) {
     if (!isGone(error)) throw error;
   }

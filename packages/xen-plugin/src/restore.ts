@@ -7,6 +7,7 @@ import {
   VBackupError,
   type WithSignal,
 } from '@vbackup/core';
+import { whenIdle } from './busy.js';
 import type { XenContext } from './context.js';
 import { messageOf } from './errors.js';
 import { IntSchema, RefSchema } from './records.js';
@@ -50,7 +51,8 @@ async function openUpload(
     sm_config: {},
     tags: [],
   };
-  const disk = await session.call(RefSchema, 'VDI.create', [record], { ...options, idempotent: false });
+  const once = { ...options, idempotent: false };
+  const disk = await whenIdle(() => session.call(RefSchema, 'VDI.create', [record], once), options);
   const everything = mustWriteZeros(sr.record);
   try {
     const made = await session.call(IntSchema, 'VDI.get_virtual_size', [disk], options);

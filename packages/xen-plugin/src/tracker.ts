@@ -1,8 +1,7 @@
 import type { ChangeTracker, Extent, WithSignal } from '@vbackup/core';
 import { z } from 'zod';
+import { whenIdle } from './busy.js';
 import { changedExtents, decodeBitmap } from './cbt-bitmap.js';
-import { isApiError } from './errors.js';
-import { type RetryPlan, retry } from './retry.js';
 import type { XenSession } from './session.js';
 
 /** A point in time of a disk: a snapshot, with its data or without. */
@@ -17,7 +16,6 @@ export type XenChangeTracker = ChangeTracker<CbtPoint, CbtPoint>;
 export type OpenChangeTracker = (session: XenSession) => XenChangeTracker;
 
 const LIST_TIMEOUT_MS = 600_000;
-const BUSY_PLAN: RetryPlan = { tries: 6, firstPauseMs: 500, longestPauseMs: 8_000 };
 
 /**
  * XenServer's changed block tracking: blocks of 64 KiB that were written between two snapshots. A block that was
@@ -36,16 +34,14 @@ export class CbtTracker implements XenChangeTracker {
     options: WithSignal = {},
   ): Promise<readonly Extent[]> {
     const parameters = [question.base.reference, question.point.reference];
-    const text = await retry(
+    const text = await whenIdle(
       () =>
         this.#session.call(z.string(), 'VDI.list_changed_blocks', parameters, {
           signal: options.signal,
           timeoutMs: LIST_TIMEOUT_MS,
           large: true,
         }),
-      (error) => isApiError(error, 'VDI_IN_USE', 'OTHER_OPERATION_IN_PROGRESS'),
-      BUSY_PLAN,
-      options.signal,
+      options,
     );
     return changedExtents(decodeBitmap(text), question.size);
   }

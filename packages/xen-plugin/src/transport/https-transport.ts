@@ -9,7 +9,8 @@ import type { XapiValue } from './values.js';
 import { callXmlRpc } from './xml-rpc.js';
 
 const CALL_TIMEOUT_MS = 300_000;
-const ANSWER_TIMEOUT_MS = 60_000;
+/** The host plugs the disk before it answers. */
+const ANSWER_TIMEOUT_MS = 180_000;
 /** The coordinator sends a client to the host that sees the storage; that one has nowhere to send it. */
 const MAXIMUM_REDIRECTS = 2;
 

@@ -22,7 +22,7 @@ export interface HttpRequestOptions extends WithSignal {
   readonly cookies: Readonly<Record<string, string>>;
   /** Bytes that will be written; for PUT. */
   readonly contentLength?: number | undefined;
-  /** Until the status line of the answer. Default 60,000. */
+  /** Until the status line of the answer, which comes after the disk is plugged. Default 180,000. */
   readonly timeoutMs?: number | undefined;
 }
 
