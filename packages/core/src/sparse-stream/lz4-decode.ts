@@ -194,6 +194,13 @@ export class Lz4FrameDecoder {
  */
 export function decompressFrames(bytes: Buffer, length: number, start = 0): Buffer {
   const target = Buffer.allocUnsafe(length);
+  decompressFramesInto(bytes, target, start);
+  return target;
+}
+
+/** As {@link decompressFrames}, to fill `target`: nothing longer than a block is allocated. */
+export function decompressFramesInto(bytes: Buffer, target: Buffer, start = 0): void {
+  const { length } = target;
   const queue = new ByteQueue();
   queue.push(bytes);
   let filled = 0;
@@ -206,5 +213,4 @@ export function decompressFrames(bytes: Buffer, length: number, start = 0): Buff
     const message = `LZ4 payload decodes to ${filled} bytes, ${length} expected`;
     throw new ProtocolError('VB_SPARSE_LZ4_LENGTH', message, start + bytes.length);
   }
-  return target;
 }

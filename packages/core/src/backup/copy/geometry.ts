@@ -10,7 +10,7 @@ const LONGEST_FRAME = 16 * MiB;
 const FRAME_COUNT_AIM = 2 ** 20;
 
 /** All slots of one kind take at most this many bytes … */
-const SLOT_BYTES = 48 * MiB;
+const SLOT_BYTES = 32 * MiB;
 /** … and are never more than this: what is in flight should stay in the processor's cache. */
 const SLOT_COUNT_LIMIT = 8;
 

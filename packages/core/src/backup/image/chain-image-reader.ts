@@ -16,7 +16,7 @@ import { loadFrame, type StreamSource, storedSlotLength } from './frame-loader.j
 import { type Segment, SegmentMap } from './segment-map.js';
 
 /** Frames that are read from files at once. */
-const LOAD_LIMIT = 3;
+const LOAD_LIMIT = 2;
 
 /** Names one disk of one backup. */
 export interface ImageSelection extends WithSignal {

@@ -5,7 +5,7 @@ import type { Compression } from '../manifest.js';
 import { SlotPool } from '../workers/slot-pool.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 
-/** What incompressible data grows by as an LZ4 frame: header, end mark, and a word per block of at most 4 MiB. */
+/** What incompressible data grows by as an LZ4 frame: header, end mark, and a word per block of 256 KiB. */
 const LZ4_GROWTH = 4096;
 /** Frames of zeros, compressed, by length; nearly always there is one length. */
 const ZERO_FRAME_LIMIT = 64;

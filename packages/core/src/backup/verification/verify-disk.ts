@@ -15,7 +15,7 @@ import { SlotPool } from '../workers/slot-pool.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
 
 /** Frames that are checked at once. */
-const CHECK_LIMIT = 3;
+const CHECK_LIMIT = 2;
 /** A file that is all wrong is not described frame by frame. */
 const DAMAGE_LIMIT = 1000;
 
