@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { VBackupError } from '@vbackup/core/errors';
+import { diskOf, manifestOf } from '../testing/manifest.js';
+import { testProgram } from '../testing/program.js';
+
+const STREAM = fileURLToPath(new URL('../../../core/fixtures/sparse-stream/A/vda.full.data', import.meta.url));
+
+describe('vbackup', () => {
+  const program = testProgram();
+
+  describe('list', () => {
+    it('shows chains in order, and damaged manifests as warnings', async () => {
+      const full = manifestOf('a1');
+      const inc = manifestOf('b2', {
+        level: 'inc',
+        reason: undefined,
+        parent: full.id,
+        time: '2026-11-20T11:00:00.000Z',
+      });
+      program.world.fake.backups = [inc, full];
+      program.world.fake.damaged = [{ path: '/r/x.json', error: new VBackupError('VB_IO', 'not JSON') }];
+      assert.equal(await program.run('list'), 0);
+      const [title, first, second] = program.world.stdout.lines;
+      assert.match(title ?? '', /^ID +TIME +LEVEL +REASON +SIZE +STORED +NAME$/);
+      assert.match(first ?? '', /^a100000000000000 .* full +first-backup +1\.0 GiB +100\.0 MiB +web01$/);
+      assert.match(second ?? '', /^b200000000000000 .* inc +1\.0 GiB/);
+      assert.match(program.world.stderr.text, /warning: \/r\/x\.json: not JSON \[VB_IO\]/);
+    });
+
+    it('shows those of one guest or disk, and says 10 when there are none', async () => {
+      program.world.fake.backups = [
+        manifestOf('a1'),
+        manifestOf('c3', { guest: { id: 'g', name: 'db', kind: 'disk' }, disks: [] }),
+      ];
+      for (const name of ['web01', 'guest-1', 'id-of-xvda']) {
+        program.world.stdout.text = '';
+        assert.equal(await program.run(`list ${name}`), 0);
+        assert.equal(program.world.stdout.lines.length, 2, name);
+      }
+      assert.equal(await program.run('list nobody'), 10);
+    });
+
+    it('says on standard error that there are none', async () => {
+      assert.equal(await program.run('list'), 0);
+      assert.equal(program.world.stdout.text, '');
+      assert.match(program.world.stderr.text, /no backups/);
+    });
+
+    it('lets no name drive the terminal', async () => {
+      program.world.fake.backups = [manifestOf('a1', { guest: { id: 'g', name: 'evil\x1b[2J\nname', kind: 'disk' } })];
+      await program.run('list');
+      assert.equal(program.world.stdout.lines.length, 2);
+      assert.ok(!program.world.stdout.text.includes('\x1b'));
+    });
+  });
+
+  describe('info', () => {
+    it('shows what the manifest knows, and the chain', async () => {
+      const full = manifestOf('a1');
+      program.world.fake.backups = [full, manifestOf('b2', { parent: full.id, level: 'inc', reason: undefined })];
+      assert.equal(await program.run('info b2'), 0);
+      assert.match(program.world.stdout.text, /^chain +a100000000000000 > b200000000000000$/m);
+      assert.match(program.world.stdout.text, /changes found by all/);
+      assert.match(program.world.stdout.text, /xvda\.full\.data +1\.2 KiB +sha256:abab/);
+    });
+
+    it('shows a SparseStream file, by its path or its name', async () => {
+      await copyFile(STREAM, join(program.folder, 'vda.full.data'));
+      for (const name of ['./vda.full.data', 'vda.full.data']) {
+        program.world.stdout.text = '';
+        assert.equal(await program.run(`info ${name}`), 0);
+        assert.match(program.world.stdout.text, /^format +SparseStream 2$/m);
+      }
+      assert.deepEqual(program.world.fake.opened, []);
+    });
+
+    it('says where a SparseStream file is faulty', async () => {
+      await writeFile(join(program.folder, 'x.data'), 'no stream at all, but long enough to be one');
+      assert.equal(await program.run('info x.data'), 1);
+      assert.match(program.world.stderr.text, /\(at byte \d+\) \[VB_SPARSE_/);
+    });
+
+    it('says 10 for a backup that is not there', async () => {
+      assert.equal(await program.run('info ffff'), 10);
+    });
+  });
+
+  describe('verify', () => {
+    const damage = [
+      {
+        code: 'VB_FRAME_DIGEST',
+        message: 'not what was written',
+        file: 'x.data',
+        disk: 'xvda',
+        extent: { offset: 0, length: 8 },
+      },
+    ];
+
+    it('says of every backup whether it is good', async () => {
+      program.world.fake.backups = [manifestOf('a1'), manifestOf('b2')];
+      assert.equal(await program.run('verify'), 0);
+      assert.deepEqual(program.world.stdout.lines, ['a100000000000000  good  web01', 'b200000000000000  good  web01']);
+    });
+
+    it('names the damage and ends with 14, also with -q', async () => {
+      program.world.fake.backups = [manifestOf('a1'), manifestOf('b2')];
+      program.world.fake.damage.set(manifestOf('b2').id, damage);
+      assert.equal(await program.run('verify -q'), 14);
+      assert.deepEqual(program.world.stdout.lines, [
+        'b200000000000000  DAMAGED  web01',
+        '  x.data: not what was written; bytes 0 to 7 of xvda [VB_FRAME_DIGEST]',
+      ]);
+      assert.equal(await program.run('verify a1'), 0);
+    });
+
+    it('ends with 14 for damage that belongs to no readable backup', async () => {
+      program.world.fake.damage.set('general', damage);
+      assert.equal(await program.run('verify'), 14);
+      assert.match(program.world.stdout.text, /not what was written/);
+    });
+  });
+
+  describe('restore', () => {
+    beforeEach(() => {
+      program.world.fake.backups = [manifestOf('a1'), manifestOf('b2', { disks: [diskOf('xvda'), diskOf('xvdb')] })];
+    });
+
+    it('writes to a file, and hands --force down', async () => {
+      assert.equal(await program.run('restore a1 out.raw --force'), 0);
+      assert.deepEqual(program.world.fake.restored, [{ disk: 'xvda', target: `${join(program.folder, 'out.raw')}!` }]);
+      assert.match(
+        program.world.stdout.text,
+        /^xvda of a100000000000000 restored to out\.raw: 1\.0 KiB, 512 B written/,
+      );
+    });
+
+    it('writes to an NBD server', async () => {
+      for (const uri of ['nbd://host/x', 'nbds://host/x', 'nbd+unix:///x?socket=/s']) {
+        assert.equal(await program.run(`restore a1 ${uri}`), 0);
+      }
+      assert.equal(program.world.fake.restored.length, 3);
+    });
+
+    it('asks which disk where there are several', async () => {
+      await program.refused('restore b2 out.raw', 'VB_CLI_USAGE');
+      assert.match(program.world.stderr.text, /choose with --disk: xvda, xvdb/);
+      assert.equal(await program.run('restore b2 out.raw --disk xvdb'), 0);
+      assert.equal(await program.run('restore b2 out.raw --disk xvdz'), 2);
+    });
+
+    it('writes every disk into a folder', async () => {
+      await mkdir(join(program.folder, 'all'));
+      assert.equal(await program.run('restore b2 all'), 0);
+      const expected = ['xvda', 'xvdb'].map((disk) => ({ disk, target: join(program.folder, 'all', `${disk}.raw`) }));
+      assert.deepEqual(program.world.fake.restored, expected);
+    });
+
+    it('hands a target of a hypervisor to its plugin', async () => {
+      assert.equal(await program.run('restore a1 test:sr=1'), 70);
+      assert.match(program.world.stderr.text, /target sr=1/);
+      assert.equal(await program.run('restore a1 tset:sr=1'), 2);
+    });
+  });
+
+  describe('doctor', () => {
+    it('names what is wrong with its cure, and goes on', async () => {
+      assert.equal(await program.run(`doctor --hypervisor test -r ${program.folder}`), 1);
+      assert.match(program.world.stdout.text, /^good +node: v/m);
+      assert.match(program.world.stdout.text, /^good +lz4: /m);
+      assert.match(program.world.stdout.text, /^good +access: /m);
+      assert.match(program.world.stdout.text, /^bad +cbt: is off\n +switch it on$/m);
+    });
+
+    it('finds what a dead run left', async () => {
+      await mkdir(join(program.folder, 'xen', 'guest'), { recursive: true });
+      await writeFile(join(program.folder, 'xen', 'guest', 'journal.ndjson'), '{}\n');
+      assert.equal(await program.run(`doctor -r ${program.folder}`), 0);
+      assert.match(program.world.stdout.text, /^warning +leftover: .*xen guest/m);
+    });
+
+    it('survives a hypervisor and a configuration that cannot be used', async () => {
+      program.world.env['VBACKUP_TEST_URL'] = 'down';
+      assert.equal(await program.run(`doctor --hypervisor test -r ${program.folder}`), 1);
+      assert.match(program.world.stdout.text, /^bad +test: .*the plugin is broken/m);
+    });
+  });
+
+  describe('completion', () => {
+    for (const shell of ['bash', 'zsh', 'fish']) {
+      it(`knows every command, option and value for ${shell}`, async () => {
+        assert.equal(await program.run(`completion ${shell}`), 0);
+        for (const word of ['backup', 'restore', 'connections', 'libvirt-uri', 'log-file', 'auto full inc diff copy']) {
+          assert.ok(program.world.stdout.text.includes(word), word);
+        }
+      });
+    }
+
+    it('takes the shell of $SHELL', async () => {
+      program.world.env['SHELL'] = '/usr/bin/fish';
+      assert.equal(await program.run('completion'), 0);
+      assert.match(program.world.stdout.text, /^complete -c vbackup/m);
+    });
+  });
+});
