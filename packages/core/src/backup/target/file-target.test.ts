@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { OpenTarget } from '../../hypervisor/index.js';
+import { openFileTarget } from './file-target.js';
+
+const MiB = 1024 * 1024;
+const CONTENT = Buffer.alloc(MiB, 'vbackup ');
+
+describe('openFileTarget', () => {
+  let folder: string;
+  let path: string;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vbackup-target-'));
+    path = join(folder, 'disk.img');
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  /** One MiB of data in the middle of a disk. */
+  const write = async (openTarget: OpenTarget, size: number, finish = true): Promise<void> => {
+    await using target = await openTarget({ size, data: [{ offset: MiB, length: MiB }], label: 'test' });
+    if (!target.zeroed) await target.zero(0, MiB);
+    await target.write(MiB, CONTENT);
+    if (!target.zeroed) await target.zero(2 * MiB, size - 2 * MiB);
+    if (finish) await target.finish();
+  };
+  const expected = (size: number): Buffer => {
+    const bytes = Buffer.alloc(size);
+    CONTENT.copy(bytes, MiB);
+    return bytes;
+  };
+
+  it('makes a sparse file of the disk’s size', async () => {
+    await write(openFileTarget(path), 64 * MiB + 512);
+    assert.ok((await readFile(path)).equals(expected(64 * MiB + 512)));
+    assert.ok((await stat(path)).blocks * 512 < 8 * MiB);
+    assert.deepEqual(await readdir(folder), ['disk.img']);
+  });
+
+  it('leaves nothing when it is not finished', async () => {
+    await write(openFileTarget(path), 4 * MiB, false);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('refuses a file that exists; by force replaces it when it is complete', async () => {
+    await writeFile(path, Buffer.alloc(9 * MiB, 'old'));
+    await assert.rejects(write(openFileTarget(path), 4 * MiB), { code: 'VB_TARGET_EXISTS' });
+    await write(openFileTarget(path, { force: true }), 4 * MiB, false);
+    assert.equal((await readFile(path)).toString('latin1', 0, 3), 'old');
+    await write(openFileTarget(path, { force: true }), 4 * MiB);
+    assert.ok((await readFile(path)).equals(expected(4 * MiB)));
+  });
+
+  it('refuses what is no file, and a folder that is not there', async () => {
+    await mkdir(path);
+    await assert.rejects(write(openFileTarget(path, { force: true }), MiB), { code: 'VB_TARGET_INVALID' });
+    await assert.rejects(write(openFileTarget(join(folder, 'no', 'disk')), MiB), { code: 'VB_IO' });
+  });
+
+  describe('on a block device', () => {
+    let device = '';
+
+    beforeEach(async function () {
+      const backing = join(folder, 'backing');
+      await writeFile(backing, Buffer.alloc(8 * MiB, 'old'));
+      try {
+        device = execFileSync('losetup', ['--find', '--show', backing], { stdio: ['ignore', 'pipe', 'ignore'] })
+          .toString()
+          .trim();
+      } catch (error) {
+        if (process.env['CI'] === 'true') throw error;
+        process.stderr.write('\n*** TEST SKIPPED: loop devices can only be made by root ***\n');
+        this.skip();
+      }
+    });
+    afterEach(() => {
+      if (device !== '') execFileSync('losetup', ['--detach', device]);
+      device = '';
+    });
+
+    it('writes zeros as well, without force', async () => {
+      await write(openFileTarget(device), 8 * MiB);
+      assert.ok((await readFile(device)).equals(expected(8 * MiB)));
+    });
+
+    it('refuses a disk that is larger', async () => {
+      await assert.rejects(write(openFileTarget(device), 8 * MiB + 512), { code: 'VB_TARGET_TOO_SMALL' });
+      assert.equal((await readFile(device)).toString('latin1', 0, 3), 'old');
+    });
+  });
+});
