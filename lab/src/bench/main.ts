@@ -23,6 +23,7 @@ await using disk = await BenchDisk.make(DISK_LENGTH);
 const contests = [
   readContest('read to null, unix, qemu-nbd', { uri: await disk.qemuNbd(), bytes: disk.bytes }),
   readContest('read to null, unix, nbdkit', { uri: await disk.nbdkit(), bytes: disk.bytes }),
+  readContest('read to null, TLS, nbdkit', { uri: await disk.nbdkitTls(), bytes: disk.bytes }),
 ];
 for (const contest of contests) {
   for (const standing of await hold(contest, ROUNDS)) process.stdout.write(`${line(standing)}\n`);

@@ -2,10 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { makeAuthority } from '../pki/index.js';
 
 const CHUNK_LENGTH = 16 * 1024 * 1024;
 const START_TIMEOUT_MS = 15_000;
@@ -52,6 +53,21 @@ export class BenchDisk implements AsyncDisposable {
     });
   }
 
+  /** @returns the URI of the same in TLS; authority and name are checked */
+  async nbdkitTls(): Promise<string> {
+    const pki = this.#path('pki');
+    await mkdir(pki);
+    const authority = await makeAuthority();
+    const server = await authority.issue({ names: ['localhost'] });
+    await writeFile(join(pki, 'ca-cert.pem'), authority.certificate);
+    await writeFile(join(pki, 'server-cert.pem'), server.certificate);
+    await writeFile(join(pki, 'server-key.pem'), server.key);
+    const socket = this.#path('tls.sock');
+    const words = ['-f', '-r', '-U', socket, '--tls=require', `--tls-certificates=${pki}`, '-P', this.#path('tls.pid')];
+    await this.#launch('nbdkit', [...words, 'file', this.#path('disk.raw')], this.#path('tls.pid'));
+    return `nbds+unix:///?socket=${socket}&tls-certificates=${pki}&tls-hostname=localhost`;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const server of this.#servers) {
       if (server.exitCode !== null || server.signalCode !== null) continue;
@@ -65,14 +81,19 @@ export class BenchDisk implements AsyncDisposable {
   async #start(program: string, words: (socket: string, pid: string) => string[]): Promise<string> {
     const socket = this.#path(`${program}.sock`);
     const pid = this.#path(`${program}.pid`);
-    const server = spawn(program, words(socket, pid), { stdio: 'ignore' });
+    await this.#launch(program, words(socket, pid), pid);
+    return `nbd+unix:///?socket=${socket}`;
+  }
+
+  /** Waits for the file that the server writes when it takes connections. */
+  async #launch(program: string, words: readonly string[], pid: string): Promise<void> {
+    const server = spawn(program, words, { stdio: 'ignore' });
     this.#servers.push(server);
     const signal = AbortSignal.timeout(START_TIMEOUT_MS);
     while (!existsSync(pid)) {
       if (server.exitCode !== null) throw new Error(`${program} ended with ${server.exitCode}`);
       await delay(10, undefined, { signal });
     }
-    return `nbd+unix:///?socket=${socket}`;
   }
 
   #path(name: string): string {

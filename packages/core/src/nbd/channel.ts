@@ -3,6 +3,7 @@ import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { abortError, VBackupError } from '../errors/index.js';
 import type { NbdAddress } from './connect-options.js';
 import { addressText, type TlsPlan, tlsError } from './tls.js';
+import { type DirectReader, type DirectReading, readDirectly } from './tls-direct.js';
 
 /** Bytes that have no better place are received here; one page run of the loopback's usual segment. */
 const SCRATCH_LENGTH = 64 * 1024;
@@ -20,33 +21,34 @@ export interface Receiver {
 
 export interface ChannelOptions {
   readonly address: NbdAddress;
-  /** TLS will be started: then bytes come as chunks, since an upgraded socket ignores `onread`. */
+  /** TLS will be started: until it stands, bytes come as chunks. */
   readonly tls: boolean;
+  /** Receive straight into the receiver's places in TLS as well, where Node lets us. Default true. */
+  readonly directTls?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * A socket, in clear or in TLS. In clear, payload is received straight into the receiver's own memory: `onread` asks for
- * the place of the next bytes before it reads them.
+ * A socket, in clear or in TLS. Payload is received straight into the receiver's own memory: `onread` asks for the place
+ * of the next bytes before it reads them.
  */
 export class Channel {
   readonly #address: NbdAddress;
   readonly #raw: Socket;
   readonly #scratch: Buffer;
+  readonly #directTls: boolean;
   #socket: Socket | TLSSocket;
   #receiver: Receiver | undefined;
   #direct = false;
+  #reading: DirectReading | undefined;
   #error: Error | undefined;
   #onClosed: ((error: Error) => void) | undefined;
 
   private constructor(options: ChannelOptions) {
     this.#address = options.address;
-    this.#scratch = options.tls ? Buffer.alloc(0) : Buffer.allocUnsafeSlow(SCRATCH_LENGTH);
-    const onread = {
-      buffer: () => this.#nextPlace(),
-      callback: (length: number) => this.#received(length),
-    };
-    const common = options.tls ? {} : { onread };
+    this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_LENGTH);
+    this.#directTls = options.directTls ?? true;
+    const common = options.tls ? {} : { onread: this.#reader };
     const { address } = options;
     this.#raw =
       address.kind === 'unix'
@@ -119,7 +121,14 @@ export class Channel {
       });
     });
     plan.verify(socket);
-    socket.on('data', this.#pushed);
+    if (this.#directTls) this.#reading = readDirectly(socket, this.#reader);
+    if (this.#reading === undefined) {
+      socket.on('data', this.#pushed);
+      return;
+    }
+    const early: unknown = socket.read();
+    if (Buffer.isBuffer(early)) this.#pushed(early);
+    socket.resume();
   }
 
   /** Stops at once: when this returns, no byte is written to any place, and none is read from a buffer. */
@@ -138,6 +147,11 @@ export class Channel {
     });
     this.destroy(new VBackupError('VB_NBD_CLOSED', 'the connection was closed'));
   }
+
+  readonly #reader: DirectReader = {
+    buffer: () => this.#nextPlace(),
+    callback: (length) => this.#received(length),
+  };
 
   #nextPlace(): Buffer {
     const place = this.#error === undefined ? this.#receiver?.place() : undefined;
@@ -180,6 +194,7 @@ export class Channel {
   #close(error: Error): void {
     if (this.#error !== undefined) return;
     this.#error = error;
+    this.#reading?.park(this.#scratch);
     this.#socket.destroy();
     this.#raw.destroy();
     this.#tell(error);

@@ -2,12 +2,12 @@ import { UnsupportedError, VBackupError } from '../errors/index.js';
 import type { AllocationExtent, Extent } from '../extent/index.js';
 import type { BlockLimits, BlockReader, WithSignal } from '../hypervisor/index.js';
 import { readAllocation, readStatus } from './block-status.js';
+import { capabilitiesOf, type NbdCapabilities } from './capabilities.js';
 import type { NbdConnectOptions } from './connect-options.js';
 import { Dispatcher } from './dispatcher.js';
 import type { JobSpecification } from './job.js';
 import { checkRange, limitsOf, piecesOf } from './limits.js';
 import type { Negotiated } from './negotiation.js';
-import { hasFlag } from './protocol-flags.js';
 import type { Reply, StatusExtent } from './reply.js';
 import {
   NBD_CMD_FLAG_FUA,
@@ -17,12 +17,6 @@ import {
   NBD_CMD_TRIM,
   NBD_CMD_WRITE,
   NBD_CMD_WRITE_ZEROES,
-  NBD_FLAG_CAN_MULTI_CONN,
-  NBD_FLAG_READ_ONLY,
-  NBD_FLAG_SEND_FLUSH,
-  NBD_FLAG_SEND_FUA,
-  NBD_FLAG_SEND_TRIM,
-  NBD_FLAG_SEND_WRITE_ZEROES,
 } from './words.js';
 
 /** Longer reads and writes are cut into requests of this length, which travel side by side. */
@@ -38,16 +32,6 @@ export interface WriteOptions extends WithSignal {
 export interface ZeroOptions extends WriteOptions {
   /** The server may deallocate. Default true. */
   readonly hole?: boolean | undefined;
-}
-
-/** What the server can do, as its transmission flags say. */
-export interface NbdCapabilities {
-  readonly readOnly: boolean;
-  readonly flush: boolean;
-  readonly fua: boolean;
-  readonly trim: boolean;
-  readonly zero: boolean;
-  readonly multiConn: boolean;
 }
 
 /**
@@ -92,7 +76,7 @@ export class NbdClient implements BlockReader {
     const dispatcher = new Dispatcher(options);
     try {
       const negotiated = await dispatcher.open();
-      const several = options.assumeMultiConn === true || hasFlag(negotiated.flags, NBD_FLAG_CAN_MULTI_CONN);
+      const several = options.assumeMultiConn === true || capabilitiesOf(negotiated.flags).multiConn;
       if (several) await openMore(dispatcher, options);
       return new NbdClient(dispatcher, negotiated, options);
     } catch (error) {
@@ -251,17 +235,6 @@ async function openMore(dispatcher: Dispatcher, options: NbdConnectOptions): Pro
       return;
     }
   }
-}
-
-function capabilitiesOf(flags: number): NbdCapabilities {
-  return {
-    readOnly: hasFlag(flags, NBD_FLAG_READ_ONLY),
-    flush: hasFlag(flags, NBD_FLAG_SEND_FLUSH),
-    fua: hasFlag(flags, NBD_FLAG_SEND_FUA),
-    trim: hasFlag(flags, NBD_FLAG_SEND_TRIM),
-    zero: hasFlag(flags, NBD_FLAG_SEND_WRITE_ZEROES),
-    multiConn: hasFlag(flags, NBD_FLAG_CAN_MULTI_CONN),
-  };
 }
 
 const cannot = (what: string): UnsupportedError =>

@@ -1,4 +1,5 @@
-export { type NbdCapabilities, NbdClient, type WriteOptions, type ZeroOptions } from './client.js';
+export type { NbdCapabilities } from './capabilities.js';
+export { NbdClient, type WriteOptions, type ZeroOptions } from './client.js';
 export type * from './connect-options.js';
 export type { ListedExport } from './export-list.js';
 export { inspectExport, listExports } from './inspect.js';
