@@ -50,7 +50,7 @@ describe('NBD of the lab host, read by nbdcopy', () => {
     const target = join(folder, 'disk.raw');
     const expected = await host.digest(await client.text('VDI.get_uuid', snapshot));
     host.guestWrite(disk, 0, randomBytes(MIB));
-    host.faults.nbd.unplugDelayMs = 100;
+    host.faults.nbd.unplugDelayMs = 1000;
     await copy(target);
     assert.equal(
       createHash('sha256')

@@ -59,7 +59,10 @@ describe('requireNbd', () => {
   for (const [name, pool, message] of conditions) {
     it(`names ${name} when that is missing`, async () => {
       await using session = await XenSession.login(poolOf(pool).options());
-      await assert.rejects(requireNbd(session, disk), { code: 'VB_XEN_NBD_UNAVAILABLE', message });
+      await assert.rejects(requireNbd(session, disk, { allowInsecure: false }), {
+        code: 'VB_XEN_NBD_UNAVAILABLE',
+        message,
+      });
     });
   }
 });

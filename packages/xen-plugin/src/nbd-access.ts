@@ -17,15 +17,39 @@ export async function nbdRecords(
 }
 
 /**
- * Makes sure that a disk can be read over NBD, before anything is done to it.
- * @throws VBackupError VB_XEN_NBD_UNAVAILABLE that names the missing condition
+ * Whether the pool's NBD servers speak TLS, or refuse it. They go by the purposes of the networks, which exclude each
+ * other in a pool (xapi-nbd, main.ml); the records hold a certificate either way.
  */
-export async function requireNbd(session: XenSession, disk: LiveDisk, options: WithSignal = {}): Promise<void> {
+export async function nbdEncryption(session: XenSession, options: WithSignal = {}): Promise<'tls' | 'none'> {
+  const networks = await session.call(tableOf(NetworkSchema), 'network.get_all_records', [], options);
+  const purposes = Object.values(networks).flatMap(({ purpose }) => purpose);
+  return purposes.includes('insecure_nbd') && !purposes.includes('nbd') ? 'none' : 'tls';
+}
+
+export interface NbdRequirement extends WithSignal {
+  readonly allowInsecure: boolean;
+}
+
+/**
+ * Makes sure that a disk can be read over NBD, before anything is done to it.
+ * @throws VBackupError VB_XEN_NBD_UNAVAILABLE that names the missing condition, VB_XEN_NBD_INSECURE
+ */
+export async function requireNbd(session: XenSession, disk: LiveDisk, options: NbdRequirement): Promise<void> {
   const explanation = await obstacleOf(session, disk, options);
-  if (explanation === null) return;
+  if (explanation === null) {
+    if (!options.allowInsecure && (await nbdEncryption(session, options)) === 'none') throw insecureNbd();
+    return;
+  }
   const { detail, cure } = explanation;
   throw new VBackupError('VB_XEN_NBD_UNAVAILABLE', `disk ${disk.record.uuid} cannot be read over NBD: ${detail}`, {
     cure,
+  });
+}
+
+/** The pool offers clear text only, and the user did not allow it. */
+export function insecureNbd(): VBackupError {
+  return new VBackupError('VB_XEN_NBD_INSECURE', 'the pool offers its disks over NBD without TLS only', {
+    cure: 'give the network the purpose nbd in place of insecure_nbd, or allow clear text with --xen-insecure-nbd',
   });
 }
 

@@ -4,11 +4,10 @@ import {
   type NbdConnectOptions,
   type OpenDiskOptions,
   VBackupError,
-  type WithSignal,
 } from '@vbackup/core';
 import type { XenContext } from './context.js';
 import { messageOf } from './errors.js';
-import { nbdRecords } from './nbd-access.js';
+import { insecureNbd, nbdEncryption, nbdRecords } from './nbd-access.js';
 import type { NbdInfo } from './records.js';
 
 /** xapi's server ends the session on a request that is not aligned so, and says so nowhere. */
@@ -30,15 +29,17 @@ export async function connectNbd(
   snapshot: { readonly reference: string; readonly uuid: string },
   options: OpenDiskOptions,
 ): Promise<BlockReader> {
-  const records = await nbdRecords(context.session, snapshot.reference, { signal: options.signal });
+  const { signal } = options;
+  const records = await nbdRecords(context.session, snapshot.reference, { signal });
+  const encryption = await nbdEncryption(context.session, { signal });
+  if (encryption === 'none' && !context.insecureNbd) throw insecureNbd();
   for (const { exportname } of records) context.session.redactor.add(exportname, 'export');
   const failures: string[] = [];
   for (const record of records) {
     try {
-      return await context.openNbd(connectOptions(context, record, options));
+      return await context.openNbd(connectOptions(context, { record, encryption }, options));
     } catch (error) {
       if (options.signal?.aborted === true) throw abortError(options.signal);
-      if (error instanceof VBackupError && error.code === 'VB_XEN_NBD_INSECURE') throw error;
       failures.push(`${record.address} port ${record.port}: ${context.session.redactor.clean(messageOf(error))}`);
     }
   }
@@ -50,20 +51,15 @@ export async function connectNbd(
 
 function connectOptions(
   context: XenContext,
-  record: NbdInfo,
-  options: OpenDiskOptions & WithSignal,
+  { record, encryption }: { readonly record: NbdInfo; readonly encryption: 'tls' | 'none' },
+  options: OpenDiskOptions,
 ): NbdConnectOptions {
-  const tls = record.cert.trim() !== '';
-  if (!tls && !context.insecureNbd) {
-    throw new VBackupError('VB_XEN_NBD_INSECURE', 'the pool offers the disk over NBD without TLS only', {
-      cure: 'give the network the purpose nbd in place of insecure_nbd, or allow clear text with --xen-insecure-nbd',
-    });
-  }
+  const tls = { kind: 'pinned', certificate: record.cert, hostname: record.subject } as const;
   return {
-    address: { kind: 'tcp', host: record.address, port: record.port },
+    address: { kind: 'tcp', host: addressOf(record), port: record.port },
     exportName: record.exportname,
     secretExportName: true,
-    ...(tls ? { tls: { kind: 'pinned', certificate: record.cert, hostname: record.subject } } : {}),
+    ...(encryption === 'tls' ? { tls } : {}),
     connections: Math.min(Math.max(options.connections, 1), MAXIMUM_CONNECTIONS),
     // A snapshot does not change, so that all connections see the same, whatever the server announces.
     assumeMultiConn: true,
@@ -74,4 +70,9 @@ function connectOptions(
     reconnects: RECONNECTS,
     signal: options.signal,
   };
+}
+
+/** xapi writes an IPv6 address as it stands in the PIF, with the length of its prefix; older ones add brackets. */
+export function addressOf({ address }: Pick<NbdInfo, 'address'>): string {
+  return address.replace(/^\[(.*)\]$/, '$1').replace(/\/\d+$/, '');
 }

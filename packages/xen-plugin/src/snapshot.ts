@@ -39,7 +39,8 @@ export async function takeSnapshot(
   const since = request.since === null ? null : parseCheckpoint(request.since);
   const disks = await liveDisksOf(session, guest, options);
   for (const warning of disks.warnings) context.warn(warning);
-  for (const disk of disks.disks) await requireNbd(session, disk, options);
+  const allowInsecure = context.insecureNbd;
+  for (const disk of disks.disks) await requireNbd(session, disk, { ...options, allowInsecure });
   const trackings = await trackAll(context, disks.disks, request, options);
   const noted: JsonObject[] = [];
   const journal = {

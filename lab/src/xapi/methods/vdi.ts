@@ -117,7 +117,7 @@ export function frozen({ state }: Pick<CallContext, 'state'>, vdi: XenObject): X
   return snapshot;
 }
 
-/** One record per host that sees the disk, attached PIF on a network for NBD, and address. */
+/** One record per host that sees the disk, attached PIF on a network for NBD, and address; with a certificate always. */
 function nbdInfo({ state, session }: CallContext, vdi: XenObject): XenValue {
   const { db, nbdPort } = state;
   const sr = db.get('SR', vdi.text('SR'));
@@ -128,17 +128,16 @@ function nbdInfo({ state, session }: CallContext, vdi: XenObject): XenValue {
   const hosts = new Set(attached.map((pbd) => pbd.text('host')));
   return db.all('PIF').flatMap((pif) => {
     const purpose = db.get('network', pif.text('network')).list('purpose');
-    const secure = purpose.includes('nbd');
     const usable = hosts.has(pif.text('host')) && pif.flag('currently_attached');
-    if (nbdPort === undefined || !usable || !(secure || purpose.includes('insecure_nbd'))) return [];
+    if (nbdPort === undefined || !usable || !(purpose.includes('nbd') || purpose.includes('insecure_nbd'))) return [];
     return [...state.faults.nbd.deadAddresses, pif.text('IP'), ...pif.list('IPv6')]
       .filter((address) => address !== '')
       .map((address) => ({
         exportname: `/${vdi.uuid}?session_id=${session.ref}`,
         address,
         port: nbdPort,
-        cert: secure ? state.certificate : '',
-        subject: secure ? db.get('host', pif.text('host')).text('hostname') : '',
+        cert: state.certificate,
+        subject: db.get('host', pif.text('host')).text('hostname'),
       }));
   });
 }
