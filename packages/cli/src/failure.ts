@@ -1,4 +1,4 @@
-import { CORE_ERROR_CODES, type ErrorCode, VBackupError } from '@vbackup/core/errors';
+import { VBackupError } from '@vbackup/core/errors';
 import { EXIT, exitCodeOf } from './exit-codes.js';
 
 /** An error as it is shown: never a secret, never a stack unless asked for. */
@@ -16,6 +16,9 @@ export interface Failure {
 /** How many causes are followed. */
 const MAX_CAUSES = 8;
 
+/** How a code of vbackup is written. */
+const CODE = /^VB_[A-Z0-9_]+$/;
+
 const REFUSED: readonly string[] = ['EACCES', 'EPERM', 'EROFS'];
 const FULL: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
@@ -24,32 +27,49 @@ const FULL: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
  * said so, and else a defect of vbackup.
  */
 export function failureOf(error: unknown): Failure {
-  const known = error instanceof VBackupError ? error : (ofPlugin(error) ?? systemError(error) ?? defect(error));
+  const { first, later } = unwrap(error);
+  const known = asKnown(first) ?? aborted(first) ?? systemError(first) ?? defect(first);
+  const exitCode = exitCodeOf(known.code);
   return {
     code: known.code,
     message: known.message,
     cure: known.cure,
-    exitCode: exitCodeOf(known.code),
-    causes: causesOf(known),
-    stack: exitCodeOf(known.code) === EXIT.defect ? stackOf(error) : undefined,
+    exitCode,
+    causes: [...causesOf(known), ...later],
+    stack: exitCode === EXIT.defect ? stackOf(first) : undefined,
   };
 }
 
-/** A plugin from elsewhere has a class of its own, or another copy of ours: its code speaks for it. */
-function ofPlugin(error: unknown): VBackupError | undefined {
+type Known = Error & { readonly code: string; readonly cure: string | undefined };
+
+/** An error of vbackup; a plugin may throw that of its own copy of the core, or one that only has a code and a cure. */
+function asKnown(error: unknown): Known | undefined {
+  if (error instanceof VBackupError) return error;
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
-  const code = knownCode(error.code);
-  if (code === undefined) return undefined;
-  const cure = 'cure' in error && typeof error.cure === 'string' ? { cure: error.cure } : {};
-  return new VBackupError(code, error.message, { cause: error.cause, ...cure });
+  if (!CODE.test(error.code)) return undefined;
+  const { code } = error;
+  const cure = 'cure' in error && typeof error.cure === 'string' ? error.cure : undefined;
+  return Object.assign(new Error(error.message, { cause: error.cause }), { code, cure });
 }
 
-function knownCode(code: string): ErrorCode | undefined {
-  const own = /^VB_PLUGIN_([A-Z0-9_]+)$/.exec(code)?.[1];
-  return CORE_ERROR_CODES.find((known) => known === code) ?? (own === undefined ? undefined : `VB_PLUGIN_${own}`);
+/** Where releasing failed after the work had failed, the work's error counts, and the others are told besides. */
+function unwrap(error: unknown): { first: unknown; later: string[] } {
+  const later: string[] = [];
+  let first = error;
+  while (later.length < MAX_CAUSES && first instanceof Error && 'suppressed' in first && 'error' in first) {
+    later.push(first.error instanceof Error ? first.error.message : String(first.error));
+    first = first.suppressed;
+  }
+  return { first, later };
 }
 
-function systemError(error: unknown): VBackupError | undefined {
+function aborted(error: unknown): Known | undefined {
+  if (!(error instanceof Error) || error.name !== 'AbortError') return undefined;
+  return asKnown(error.cause) ?? new VBackupError('VB_ABORTED', 'aborted', { cause: error });
+}
+
+function systemError(thrown: unknown): VBackupError | undefined {
+  const error: unknown = thrown instanceof AggregateError ? thrown.errors[0] : thrown;
   if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return undefined;
   const code = String(error.code);
   if (REFUSED.includes(code)) {
