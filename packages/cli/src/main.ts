@@ -1,3 +1,4 @@
+import type { HypervisorPlugin } from '@vbackup/core';
 import type { DependencyContainer } from 'tsyringe';
 import { BUILT_IN_PLUGINS } from './built-in-plugins.js';
 import type { CommandContext } from './commands/command.js';
@@ -34,7 +35,7 @@ export async function main(args: readonly string[], world: World): Promise<numbe
   let invocation: Invocation | undefined;
   let output: Output;
   try {
-    const used = await Promise.all(pluginsIn(seen).map((name) => plugins.load(name)));
+    const used = await pluginsIn(seen, plugins);
     checkPluginFlags(seen, used, Object.keys(BUILT_IN_PLUGINS));
     invocation = readCommandLine({ args: withCommand(args, seen), plugins: used, world, version: version() });
     if (invocation === undefined) return EXIT.done;
@@ -55,11 +56,16 @@ async function newContainer(): Promise<DependencyContainer> {
 }
 
 /** Plugins whose flags may stand among the arguments; for help, all that come with vbackup. */
-function pluginsIn({ hypervisor, words, help }: Scan): string[] {
+async function pluginsIn({ hypervisor, words, help }: Scan, plugins: Plugins): Promise<HypervisorPlugin[]> {
+  const named = [hypervisor, ...(help ? Object.keys(BUILT_IN_PLUGINS) : [])].filter((name) => name !== undefined);
   const targets = words.includes('restore') ? words.map((word) => /^([a-z][a-z0-9-]*):(?!\/\/)/.exec(word)?.[1]) : [];
-  const builtIn = Object.keys(BUILT_IN_PLUGINS);
-  const named = [hypervisor, ...(help ? builtIn : []), ...targets.filter((name) => builtIn.includes(name ?? ''))];
-  return [...new Set(named.filter((name) => name !== undefined))];
+  const used = new Map<string, HypervisorPlugin>();
+  for (const name of named) used.set(name, await plugins.load(name));
+  for (const name of targets.filter((target) => target !== undefined)) {
+    const plugin = await plugins.find(name);
+    if (plugin !== undefined) used.set(name, plugin);
+  }
+  return [...used.values()];
 }
 
 /** `vbackup --hypervisor xen --help` asks for the help of `backup`. */

@@ -48,6 +48,16 @@ export class Plugins {
     }
   }
 
+  /** As {@link load}, for a word that may be no plugin at all. */
+  async find(name: string): Promise<HypervisorPlugin | undefined> {
+    try {
+      return await this.load(name);
+    } catch (error) {
+      if (error instanceof VBackupError && error.code === 'VB_PLUGIN_NOT_FOUND') return undefined;
+      throw error;
+    }
+  }
+
   /** The caller disposes what it gets. */
   async connect(name: string, { flags, signal, onWarning }: ConnectRequest): Promise<Hypervisor> {
     const plugin = await this.load(name);

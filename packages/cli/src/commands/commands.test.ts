@@ -161,6 +161,8 @@ describe('vbackup', () => {
     it('hands a target of a hypervisor to its plugin', async () => {
       assert.equal(await program.run('restore a1 test:sr=1'), 70);
       assert.match(program.world.stderr.text, /target sr=1/);
+      assert.equal(await program.run('restore a1 test:sr=2 --test-url https://other'), 70);
+      assert.match(program.world.stderr.text, /connected to https:\/\/other/);
       assert.equal(await program.run('restore a1 tset:sr=1'), 2);
     });
   });
