@@ -7,6 +7,7 @@ import { baseFault, type DiskDecision, decideLevel, type LevelDecision, methodOf
 import type { BackupJob, BackupSummary } from './jobs.js';
 import type { Manifest } from './manifest.js';
 import type { BackupDraft, CommitRecord, Place } from './repository.js';
+import { withAbortCode } from './with-abort-code.js';
 import { sharedWorkers } from './workers/worker-pool.js';
 
 const DEFAULT_CONNECTIONS = 2;
@@ -20,7 +21,11 @@ type DiskRecord = CommitRecord['disks'][number];
  * and its base as they were; what fails after it is a warning, and finished by the next run.
  * @throws VBackupError VB_CHAIN_BROKEN, VB_REPOSITORY_LOCKED, VB_SNAPSHOT_INVALID, and what the plugin throws
  */
-export async function runBackup(job: BackupJob): Promise<BackupSummary> {
+export function runBackup(job: BackupJob): Promise<BackupSummary> {
+  return withAbortCode(job.signal, () => backUp(job));
+}
+
+async function backUp(job: BackupJob): Promise<BackupSummary> {
   const started = performance.now();
   await using _workers = sharedWorkers.lease();
   job.signal?.throwIfAborted();

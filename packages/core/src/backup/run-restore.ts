@@ -5,6 +5,7 @@ import { frameLengthOf, slotCountOf } from './copy/geometry.js';
 import type { ImageReader } from './image.js';
 import type { RestoreJob, RestoreSummary } from './jobs.js';
 import type { ManifestDisk } from './manifest.js';
+import { withAbortCode } from './with-abort-code.js';
 import { type Slot, SlotPool } from './workers/slot-pool.js';
 import { sharedWorkers } from './workers/worker-pool.js';
 
@@ -13,7 +14,11 @@ import { sharedWorkers } from './workers/worker-pool.js';
  * digest when it is read; a target is finished only if all of it is right.
  * @throws VBackupError VB_BACKUP_NOT_FOUND, VB_CHAIN_BROKEN, VB_FILE_MISSING, VB_FRAME_DIGEST, …
  */
-export async function runRestore(job: RestoreJob): Promise<RestoreSummary> {
+export function runRestore(job: RestoreJob): Promise<RestoreSummary> {
+  return withAbortCode(job.signal, () => restore(job));
+}
+
+async function restore(job: RestoreJob): Promise<RestoreSummary> {
   const started = performance.now();
   const { repository, manifest, signal, onEvent } = job;
   await using _workers = sharedWorkers.lease();

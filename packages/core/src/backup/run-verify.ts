@@ -2,13 +2,18 @@ import { VBackupError } from '../errors/index.js';
 import type { VerifyJob, VerifySummary } from './jobs.js';
 import type { Manifest } from './manifest.js';
 import type { Catalogue, Damage } from './repository.js';
+import { withAbortCode } from './with-abort-code.js';
 import { sharedWorkers } from './workers/worker-pool.js';
 
 /**
  * Reads backups whole, with all that they stand on, each once. Damage is a result, not an error: everything is checked
  * whatever is found before.
  */
-export async function runVerify(job: VerifyJob): Promise<VerifySummary> {
+export function runVerify(job: VerifyJob): Promise<VerifySummary> {
+  return withAbortCode(job.signal, () => verify(job));
+}
+
+async function verify(job: VerifyJob): Promise<VerifySummary> {
   const started = performance.now();
   const { repository, signal, onEvent } = job;
   await using _workers = sharedWorkers.lease();

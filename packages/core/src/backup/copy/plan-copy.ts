@@ -2,7 +2,7 @@ import { alignOutward, clip, coalesce, complement, type Extent, endOf, splitAt }
 import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
 
 /** The server is asked about so much of the disk at once; its answer is held in memory. */
-const WINDOW_LENGTH = 4 * 1024 * 1024 * 1024;
+const WINDOW_LENGTH = 1024 * 1024 * 1024;
 
 /** A range that must be read, or that the server says is zero. */
 export interface PlannedRange extends Extent {

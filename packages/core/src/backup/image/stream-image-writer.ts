@@ -123,7 +123,7 @@ export class StreamImageWriter implements ImageWriter {
     await this.#file.patch(end.patch.bytes, end.patch.fileOffset);
     await this.#index.finish();
     const { workers, signal, path, indexPath } = this.#options;
-    // Reading back what was written is also a check of it, against the index, before the backup exists.
+    // META was patched at the front, so the digests are of what is read back.
     const [stream, index] = await Promise.all([
       workers.digestFile(this.#file.path, { signal }),
       workers.digestFile(this.#indexFile.path, { signal }),

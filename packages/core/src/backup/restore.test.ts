@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { cp, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { OpenTarget, TargetSpecification } from '../hypervisor/index.js';
+import { FakeDisk, FakeHypervisor, RepositoryFixture } from '../testing/index.js';
+import { type Manifest, openFileTarget, openRepository, runRestore, runVerify } from './index.js';
+
+const MiB = 1024 * 1024;
+
+/** A target in memory that holds garbage, and notes how it is written. */
+class MemoryTarget {
+  readonly calls: string[] = [];
+  image = Buffer.alloc(0);
+  specification: TargetSpecification | null = null;
+
+  open(more: { readonly zeroed: boolean; readonly extra?: number; readonly maximumRequest?: number }): OpenTarget {
+    return async (specification) => {
+      this.specification = specification;
+      this.image = Buffer.alloc(specification.size + (more.extra ?? 0), more.zeroed ? 0 : 255);
+      return {
+        size: this.image.length,
+        zeroed: more.zeroed,
+        limits: { alignment: 1, maximumRequest: more.maximumRequest ?? MiB, maximumInFlight: 1 },
+        write: async (offset, bytes) => {
+          this.calls.push(`write ${offset} ${bytes.length}`);
+          bytes.copy(this.image, offset);
+        },
+        zero: async (offset, length) => {
+          this.calls.push(`zero ${offset} ${length}`);
+          this.image.fill(0, offset, offset + length);
+        },
+        finish: async () => {
+          this.calls.push('finish');
+        },
+        [Symbol.asyncDispose]: async () => {
+          this.calls.push('dispose');
+        },
+      };
+    };
+  }
+}
+
+describe('runRestore', () => {
+  let fixture: RepositoryFixture;
+  let disk: FakeDisk;
+  let manifest: Manifest;
+
+  beforeEach(async () => {
+    fixture = await RepositoryFixture.create();
+    disk = new FakeDisk({ id: 'disk-1', name: 'xvda', label: 'root', size: 4 * MiB });
+    disk.guestWrite(2 * MiB, randomBytes(MiB));
+    manifest = (await fixture.backUp(new FakeHypervisor([disk]))).manifest;
+  });
+  afterEach(() => fixture[Symbol.asyncDispose]());
+
+  const job = (openTarget: OpenTarget) => ({ repository: fixture.repository, manifest, disk: 'xvda', openTarget });
+
+  it('tells the target what comes, and leaves out zeros where it reads as zero', async () => {
+    const target = new MemoryTarget();
+    const summary = await runRestore(job(target.open({ zeroed: true })));
+    assert.deepEqual(target.specification, {
+      size: 4 * MiB,
+      data: [{ offset: 2 * MiB, length: MiB }],
+      label: 'fake root',
+    });
+    assert.deepEqual(target.calls, [`write ${2 * MiB} ${MiB}`, 'finish', 'dispose']);
+    assert.equal(summary.written, MiB);
+    assert.ok(target.image.equals(disk.content()));
+  });
+
+  it('writes zeros where the target holds something else, in requests as long as it takes', async () => {
+    const target = new MemoryTarget();
+    await runRestore(job(target.open({ zeroed: false, maximumRequest: MiB / 2, extra: 512 })));
+    assert.deepEqual(target.calls, [
+      `zero 0 ${2 * MiB}`,
+      `write ${2 * MiB} ${MiB / 2}`,
+      `write ${2.5 * MiB} ${MiB / 2}`,
+      `zero ${3 * MiB} ${MiB}`,
+      'finish',
+      'dispose',
+    ]);
+    assert.ok(target.image.subarray(0, 4 * MiB).equals(disk.content()));
+  });
+
+  it('refuses a disk that the backup has not, and a target that is too small', async () => {
+    const target = new MemoryTarget();
+    const openTarget = target.open({ zeroed: true, extra: -1 });
+    await assert.rejects(runRestore({ ...job(openTarget), disk: 'xvdz' }), { code: 'VB_BACKUP_NOT_FOUND' });
+    await assert.rejects(runRestore(job(openTarget)), { code: 'VB_TARGET_TOO_SMALL' });
+    assert.deepEqual(target.calls, ['dispose']);
+  });
+
+  it('is stopped by its signal and leaves no file; so is a verification', async () => {
+    const stop = new AbortController();
+    const onEvent = (): void => stop.abort();
+    const path = join(fixture.folder, 'restored');
+    const stopped = { ...job(openFileTarget(path)), signal: stop.signal, onEvent };
+    await assert.rejects(runRestore(stopped), { code: 'VB_ABORTED' });
+    assert.deepEqual(await readdir(fixture.folder), ['repository']);
+    const again = new AbortController();
+    const verify = { repository: fixture.repository, signal: again.signal, onEvent: () => again.abort() };
+    await assert.rejects(runVerify(verify), { code: 'VB_ABORTED' });
+  });
+});
+
+describe('a repository of version 1', () => {
+  const FIXTURE = fileURLToPath(new URL('../../fixtures/repository/v1', import.meta.url));
+  /** SHA-256 of the disk at each backup. */
+  const IMAGES: Readonly<Record<string, string>> = {
+    full: 'c2abfb2b85d3795ffb59a431327328d69ba9a8f47d0d8dfaa133db90f14bb1a7',
+    inc: '442bdbee9543cfc9ee3b646e40efa026336764007ed6bce05a908911976377ff',
+  };
+
+  it('stays readable', async () => {
+    await using fixture = await RepositoryFixture.create();
+    const location = join(fixture.folder, 'v1');
+    await cp(FIXTURE, location, { recursive: true });
+    const repository = await openRepository(location);
+    const { checked, damage } = await runVerify({ repository });
+    assert.deepEqual([...damage, ...checked.flatMap((one) => one.damage)], []);
+    assert.deepEqual(
+      checked.map(({ manifest }) => manifest.level),
+      ['full', 'inc'],
+    );
+    for (const { manifest } of checked) {
+      await using image = await repository.openImage(manifest, 'xvda');
+      const bytes = Buffer.alloc(image.size);
+      await image.read(0, bytes);
+      assert.equal(createHash('sha256').update(bytes).digest('hex'), IMAGES[manifest.level]);
+      // Any range, without the rest.
+      const part = Buffer.alloc(1000);
+      await image.read(65_000, part);
+      assert.ok(part.equals(bytes.subarray(65_000, 66_000)));
+    }
+  });
+});
