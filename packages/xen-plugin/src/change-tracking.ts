@@ -27,7 +27,6 @@ const OBSTACLES: Readonly<Record<string, string>> = {
 /** Whether changes are tracked now; changes nothing. */
 export function trackingOf({ record, sr }: LiveDisk): Tracking | null {
   if (record.cbt_enabled) return { state: 'on' };
-  if (record.on_boot !== 'persist') return { state: 'off', detail: 'the disk is reset at every boot (on_boot)' };
   if (record.sm_config['type'] === 'raw') return { state: 'off', detail: 'the disk is raw, not VHD or QCOW2' };
   const missing = missingOperations(sr, CBT_OPERATIONS);
   if (missing.length > 0) {

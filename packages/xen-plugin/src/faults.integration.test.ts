@@ -314,7 +314,7 @@ describe('a XenServer pool with faults', () => {
   it('that knows no list of disks to leave out is asked without it', async () => {
     const other = pool.addDisk();
     pool.host.addMachine({ name: 'web', disks: [uuid, other] });
-    await share(pool, other);
+    await set(pool, other, 'sharable', true);
     pool.host.faults.call({
       method: 'VM.snapshot',
       times: 1,
@@ -336,13 +336,16 @@ describe('a XenServer pool with faults', () => {
     pool.assertClean(0);
   });
 
-  it('refuses a disk that is shared', async () => {
-    await share(pool, uuid);
+  it('refuses a disk that is shared, or reset at every boot', async () => {
+    await set(pool, uuid, 'on_boot', 'reset');
+    await assert.rejects(start(), { code: 'VB_XEN_DISK_UNSUPPORTED', message: /reset at every boot/ });
+    await set(pool, uuid, 'sharable', true);
     await assert.rejects(start(), { code: 'VB_XEN_DISK_UNSUPPORTED', message: /shared between machines/ });
   });
 });
 
-async function share(pool: LabPool, uuid: string): Promise<void> {
+/** As an administrator would, over the API. */
+async function set(pool: LabPool, uuid: string, field: string, value: string | boolean): Promise<void> {
   const { hostname, port } = new URL(pool.host.url);
   await using session = await XenSession.login({
     endpoint: { host: hostname, port: Number(port) },
@@ -353,5 +356,5 @@ async function share(pool: LabPool, uuid: string): Promise<void> {
     openTransport: (endpoint, options) => new HttpsTransport(endpoint, options),
   });
   const disk = await session.call(z.string(), 'VDI.get_by_uuid', [uuid]);
-  await session.call(z.unknown(), 'VDI.set_sharable', [disk, true]);
+  await session.call(z.unknown(), `VDI.set_${field}`, [disk, value]);
 }

@@ -90,6 +90,7 @@ function obstacleOf({ record, sr }: LiveDisk): string | null {
   if (record.missing) return `is missing on its storage repository ${sr.name_label}`;
   if (record.type !== 'user' && record.type !== 'system') return `is of type ${record.type}`;
   if (record.sharable) return 'is shared between machines';
+  if (record.on_boot !== 'persist') return 'is reset at every boot (on_boot)';
   if (missingOperations(sr, ['vdi_snapshot']).length > 0) {
     return `lies on storage repository ${sr.name_label} (${sr.type}), which makes no snapshots`;
   }
