@@ -3,6 +3,7 @@ import type { Extent } from '../extent/index.js';
 import type { Snapshot, SnapshotDisk } from '../hypervisor/index.js';
 
 const NAME = /^[A-Za-z0-9_-]+$/;
+/** A file of ours is called `<id>.json` or `<id>.<disk>.index`. */
 const FILE_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/;
 
 /**
@@ -26,7 +27,8 @@ export function checkSnapshot(snapshot: Snapshot): void {
   );
   for (const disk of snapshot.disks) checkDisk(disk);
   for (const { name } of snapshot.configuration) {
-    if (!FILE_NAME.test(name)) throw invalid(`a file is called ${JSON.stringify(name)}`);
+    const taken = name === 'json' || name.endsWith('.index') || name.endsWith('.partial');
+    if (!FILE_NAME.test(name) || taken) throw invalid(`a file is called ${JSON.stringify(name)}`);
   }
 }
 
