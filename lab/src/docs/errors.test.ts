@@ -21,19 +21,16 @@ function codesInSources(): Set<string> {
   return codes;
 }
 
-/** The codes that the pages explain, each with a cure. */
+/** The codes that the page explains, each with a cure. */
 function explainedCodes(): string[] {
-  const folder = join(root, 'docs', 'errors');
-  return readdirSync(folder).flatMap((name) => {
-    const text = readFileSync(join(folder, name), 'utf8');
-    return [...text.matchAll(/^## (?<code>VB_[A-Z0-9_]+)$(?<body>(?:(?!^#)[^])*)/gm)].map(({ groups }) => {
-      assert.match(groups?.['body'] ?? '', /^Cure: \S/m, `${groups?.['code']} has no cure`);
-      return groups?.['code'] ?? '';
-    });
+  const text = readFileSync(join(root, 'docs', 'errors.md'), 'utf8');
+  return [...text.matchAll(/^### (?<code>VB_[A-Z0-9_]+)$(?<body>(?:(?!^#)[^])*)/gm)].map(({ groups }) => {
+    assert.match(groups?.['body'] ?? '', /^Cure: \S/m, `${groups?.['code']} has no cure`);
+    return groups?.['code'] ?? '';
   });
 }
 
-describe('docs/errors', () => {
+describe('docs/errors.md', () => {
   it('explains every error code once, with its cure, and no code that does not exist', () => {
     assert.deepEqual(explainedCodes().sort(), [...new Set([...codesInSources(), ...CORE_ERROR_CODES])].sort());
   });

@@ -45,7 +45,7 @@ interface Payload {
  * fault is a ProtocolError with the file offset at which it lies. It holds one LZ4 block of at most 4 MiB, META of at
  * most 1 MiB, and the stored sizes of compressed frames, to compare them with the trailer.
  *
- * @throws ProtocolError VB_SPARSE_…; see docs/errors/sparse-stream.md
+ * @throws ProtocolError VB_SPARSE_…; see docs/errors.md
  */
 export class SparseStreamDecoder {
   readonly #queue = new ByteQueue();
