@@ -30,6 +30,14 @@ describe('vbackup, when something is wrong,', function () {
     assert.deepEqual(xen.host.calls, []);
   });
 
+  it('takes a host that the system’s roots vouch for', async () => {
+    const roots = join(xen.folder, 'roots.pem');
+    await writeFile(roots, xen.host.certificate);
+    const env = { VBACKUP_XEN_FINGERPRINT: '', SSL_CERT_FILE: roots };
+    const { code, err } = await xen.run(`--hypervisor xen ${xen.disk}`, { env });
+    assert.equal(code, 0, err);
+  });
+
   it('says 10 for a disk that is not there, and 3 where the others were', async () => {
     const unknown = '00000000-0000-0000-0000-000000000000';
     await xen.refused(`--hypervisor xen ${unknown}`, 10, 'VB_GUEST_NOT_FOUND');

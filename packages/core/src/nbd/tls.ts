@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { VBackupError } from '../errors/index.js';
 import type { NbdAddress, NbdTls } from './connect-options.js';
+import { systemRoots } from './system-roots.js';
 
 /** How one connection moves into TLS, and what must hold before a byte is said in it. */
 export interface TlsPlan {
@@ -33,7 +34,7 @@ function planX509(tls: Extract<NbdTls, { kind: 'x509' }>, address: NbdAddress): 
     options: {
       ...MINIMUM,
       ...serverName(hostname),
-      ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+      ca: tls.ca ?? systemRoots(),
       ...(tls.certificate === undefined ? {} : { cert: tls.certificate }),
       ...(tls.key === undefined ? {} : { key: tls.key }),
     },

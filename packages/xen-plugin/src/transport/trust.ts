@@ -2,7 +2,7 @@ import https from 'node:https';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
-import { VBackupError } from '@vbackup/core';
+import { systemRoots, VBackupError } from '@vbackup/core';
 import { endpointText, type XapiEndpoint } from './endpoint.js';
 
 /** How a host proves that it is the one the user meant. With neither field: by the roots of the system. */
@@ -40,7 +40,7 @@ export class VerifyingAgent extends https.Agent {
       host,
       port,
       ...(isIP(host) === 0 ? { servername: host } : {}),
-      ...(this.#trust.ca === undefined ? {} : { ca: this.#trust.ca, allowPartialTrustChain: true }),
+      ...authorities(this.#trust),
       minVersion: 'TLSv1.2',
       // Verified below, whatever NODE_TLS_REJECT_UNAUTHORIZED says.
       rejectUnauthorized: false,
@@ -64,6 +64,12 @@ export class VerifyingAgent extends https.Agent {
     socket.setTimeout(HANDSHAKE_TIMEOUT_MS, () => socket.destroy(handshakeTimeout(this.#endpoint)));
     return undefined;
   }
+}
+
+/** What a certificate's chain may end at; a pinned one needs none. */
+function authorities({ ca, fingerprints }: TlsTrust): tls.ConnectionOptions {
+  if (ca !== undefined) return { ca, allowPartialTrustChain: true };
+  return fingerprints.length > 0 ? {} : { ca: systemRoots() };
 }
 
 /**
