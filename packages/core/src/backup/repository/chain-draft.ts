@@ -19,7 +19,7 @@ import { ignoringMissing, makeDirectory, writeDurably } from '../storage/durable
 import { withIo } from '../storage/io-error.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
 import type { PlaceShape } from './chain-place.js';
-import { cleanUp } from './clean-up.js';
+import { removeDraft } from './clean-up.js';
 import { fileEntry } from './file-entry.js';
 import { JournalFile } from './journal.js';
 import { encodeManifest } from './manifest-file.js';
@@ -205,7 +205,7 @@ export class ChainDraft implements BackupDraft {
     for (const writer of this.#open) await writer.abort();
     this.#open.clear();
     const { root, place } = this.#shape;
-    await cleanUp(root, place, { backupId: this.id, chain: this.#madeChain, files: this.#made, entries: [] });
+    await removeDraft(root, place, { backupId: this.id, chain: this.#madeChain, files: this.#made, entries: [] });
     this.#state = 'removed';
   }
 

@@ -1,8 +1,8 @@
 import { access, rm, rmdir } from 'node:fs/promises';
-import { join, sep } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
 import type { Leftover } from '../../hypervisor/index.js';
-import { ignoringMissing, PARTIAL_SUFFIX } from '../storage/durable.js';
+import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
 import { systemCode, withIo } from '../storage/io-error.js';
 import type { JournalRecord } from './journal.js';
 import { manifestPath, SIDE_FOLDER } from './names.js';
@@ -12,22 +12,44 @@ const CHAIN_FOLDERS = [SIDE_FOLDER, 'checkpoints'];
 
 /**
  * Removes what a run that ended without a manifest made, as its journal names it; a run that has its manifest only
- * loses partial files. Nothing else in the folder is touched.
+ * loses partial files. Nothing else in the folder is touched. What it found and did is durable when it returns: the
+ * hypervisor and the journal are changed on its word.
  * @returns what the hypervisor has to know of that run
  */
 export async function cleanUp(root: string, place: string, record: JournalRecord): Promise<Leftover> {
-  const manifest = record.files.find((path) => path.endsWith(sep + manifestPath(record.backupId)));
+  const manifest = manifestOf(record);
   const committed = manifest !== undefined && (await exists(join(root, manifest)));
-  for (const path of record.files) {
+  await removeFiles(root, place, { ...record, committed });
+  return { backupId: record.backupId, entries: record.entries, committed };
+}
+
+/** As {@link cleanUp} for the run itself, which knows that it failed, even if its manifest got its name. */
+export async function removeDraft(root: string, place: string, record: JournalRecord): Promise<void> {
+  const manifest = manifestOf(record);
+  // First, and durably: a backup that has a manifest must have its files.
+  if (manifest !== undefined) await removeFiles(root, place, { files: [manifest], chain: null, committed: false });
+  await removeFiles(root, place, { ...record, committed: false });
+}
+
+const manifestOf = ({ backupId, files }: JournalRecord): string | undefined =>
+  files.find((path) => path.endsWith(sep + manifestPath(backupId)));
+
+async function removeFiles(
+  root: string,
+  place: string,
+  what: Pick<JournalRecord, 'files' | 'chain'> & { readonly committed: boolean },
+): Promise<void> {
+  for (const path of what.files) {
     refuseOutside(place, path);
     await remove(join(root, path) + PARTIAL_SUFFIX);
-    if (!committed) await remove(join(root, path));
+    if (!what.committed) await remove(join(root, path));
   }
-  if (record.chain !== null && !committed) {
-    refuseOutside(place, record.chain);
-    await removeChain(join(root, record.chain));
+  for (const folder of new Set(what.files.map((path) => dirname(join(root, path))))) {
+    if (await exists(folder)) await syncDirectory(folder);
   }
-  return { backupId: record.backupId, entries: record.entries, committed };
+  if (what.chain === null || what.committed) return;
+  refuseOutside(place, what.chain);
+  await removeChain(join(root, what.chain));
 }
 
 /** Removes a chain's folders if nothing is left in them. */
