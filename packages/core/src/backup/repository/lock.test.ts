@@ -44,7 +44,12 @@ describe('acquireLock', () => {
   });
 
   it('never takes over from another host or container, nor what it cannot read', async () => {
-    for (const foreign of [{ host: 'elsewhere' }, { pidNamespace: 'pid:[1]' }, { token: 'unknown' }]) {
+    for (const foreign of [
+      { host: 'elsewhere' },
+      { machineId: 'its twin', bootId: 'another boot' },
+      { pidNamespace: 'pid:[1]' },
+      { token: 'unknown' },
+    ]) {
       await write({ ...foreign, pid: 999_999_999 });
       const before = await readFile(join(folder, 'lock'));
       await assert.rejects(acquireLock(folder), { code: 'VB_REPOSITORY_LOCKED' });

@@ -36,18 +36,20 @@ export async function acquireLock(directory: string): Promise<HeldLock> {
   const own: LockFile = { ...ownIdentity(), token: randomId(), since: new Date().toISOString() };
   const candidate = join(directory, `${LOCK_NAME}.${own.token}.new`);
   return withIo(`cannot lock ${directory}`, async () => {
-    {
-      await using file = await open(candidate, 'wx', 0o640);
-      await file.writeFile(`${JSON.stringify(own)}\n`);
-      await file.sync();
-    }
     try {
+      await writeCandidate(candidate, own);
       const takenOver = await enter(directory, candidate, own);
       return { takenOver, [Symbol.asyncDispose]: () => release(directory, own) };
     } finally {
       await ignoringMissing(() => unlink(candidate));
     }
   });
+}
+
+async function writeCandidate(path: string, own: LockFile): Promise<void> {
+  await using file = await open(path, 'wx', 0o640);
+  await file.writeFile(`${JSON.stringify(own)}\n`);
+  await file.sync();
 }
 
 async function enter(directory: string, candidate: string, own: LockFile): Promise<boolean> {

@@ -6,6 +6,8 @@ import { systemCode } from '../storage/io-error.js';
 /** Who holds a lock: a process that is not mixed up with a later one of the same number. */
 export const processIdentity = z.object({
   host: z.string(),
+  /** machine-id(5): hosts may share a name; null where the system has none. */
+  machineId: z.string().nullable().default(null),
   /** Changes with every boot; null where the system does not say. */
   bootId: z.string().nullable(),
   /** Process numbers mean something only inside it; null where the system has none. */
@@ -21,6 +23,7 @@ export type ProcessIdentity = z.infer<typeof processIdentity>;
 export function ownIdentity(): ProcessIdentity {
   return {
     host: hostname(),
+    machineId: quietly(() => readFileSync('/etc/machine-id', 'utf8').trim()),
     bootId: quietly(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()),
     pidNamespace: quietly(() => readlinkSync('/proc/self/ns/pid')),
     pid: process.pid,
@@ -31,11 +34,14 @@ export function ownIdentity(): ProcessIdentity {
 /** `unknown` where the process belongs to another machine or container: nobody here can tell. */
 export function stateOf(identity: ProcessIdentity): 'alive' | 'dead' | 'unknown' {
   const own = ownIdentity();
-  if (identity.host !== own.host) return 'unknown';
+  if (identity.host !== own.host || identity.machineId !== own.machineId) return 'unknown';
   if (identity.bootId !== own.bootId) return own.bootId === null || identity.bootId === null ? 'unknown' : 'dead';
   if (identity.pidNamespace !== own.pidNamespace) return 'unknown';
   if (!exists(identity.pid) || isZombie(identity.pid)) return 'dead';
-  return startTimeOf(identity.pid) === identity.startTime ? 'alive' : 'dead';
+  const startTime = startTimeOf(identity.pid);
+  // Of another user's process, /proc may say nothing (proc(5), hidepid).
+  if (startTime === null && identity.startTime !== null) return exists(identity.pid) ? 'unknown' : 'dead';
+  return startTime === identity.startTime ? 'alive' : 'dead';
 }
 
 function exists(pid: number): boolean {
