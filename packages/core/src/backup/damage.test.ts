@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FakeDisk, FakeHypervisor, RepositoryFixture } from '../testing/index.js';
 import { type Damage, type Manifest, openFileTarget, runRestore, runVerify } from './index.js';
@@ -157,6 +157,27 @@ describe('damage of a repository', function () {
     const summary = await restore(inc);
     assert.equal(summary.size, 4 * MiB);
     assert.ok((await readFile(join(fixture.folder, 'restored'))).equals(await fixture.imageOf(inc)));
+  });
+
+  it('by files of another backup, sound in themselves, stops a restore', async () => {
+    await using own = await RepositoryFixture.create();
+    const places: string[][] = [];
+    const manifests: Manifest[] = [];
+    for (const id of ['one', 'two']) {
+      const disk = new FakeDisk({ id: `disk-${id}`, name: 'xvda', size: MiB });
+      disk.guestWrite(0, randomBytes(MiB));
+      const hypervisor = new FakeHypervisor([disk], { guest: { id } });
+      const { manifest } = await own.backUp(hypervisor, 'full', { compression: 'none' });
+      const { file, index } = manifest.disks[0] ?? assert.fail();
+      places.push([file, index].map((path) => join(own.repository.location, manifest.chain, path)));
+      manifests.push(manifest);
+    }
+    const [target, source] = [places[0] ?? [], places[1] ?? []];
+    const [manifest] = manifests;
+    assert.ok(manifest !== undefined);
+    await own.imageOf(manifest);
+    for (const [at, path] of target.entries()) await copyFile(source[at] ?? '', path);
+    await assert.rejects(own.imageOf(manifest), { code: 'VB_INDEX_DAMAGED', message: /not the one/ });
   });
 
   it('of the newest chain makes the next backup a full, with the reason', async () => {

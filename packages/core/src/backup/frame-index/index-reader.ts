@@ -49,10 +49,11 @@ export class FrameIndexReader implements AsyncDisposable {
   }
 
   /**
-   * Every record in order, each checked: ascending, disjoint, inside the disk; and at the end the index's own digest.
+   * Every record in order, each checked: ascending, disjoint, inside the disk; and at the end the index's own digest, and
+   * that of the whole file if `sha256` says what it must be: an index of another backup is sound in itself.
    * @throws ProtocolError VB_INDEX_DAMAGED
    */
-  async *scan(options: WithSignal = {}): AsyncGenerator<FrameRecord> {
+  async *scan(options: WithSignal & { readonly sha256?: string | undefined } = {}): AsyncGenerator<FrameRecord> {
     const hash = createHash('sha256');
     const header = Buffer.alloc(RECORD_LENGTH);
     await readFully(this.#file, header, 0);
@@ -74,8 +75,11 @@ export class FrameIndexReader implements AsyncDisposable {
       }
     }
     const footer = await this.#bytes(this.count, 1);
+    const whole = hash.copy().update(footer).digest('hex');
     if (!hash.digest().equals(footer.subarray(32)))
       throw this.#damaged('digest differs', (this.count + 1) * RECORD_LENGTH);
+    if (options.sha256 !== undefined && whole !== options.sha256)
+      throw this.#damaged('it is not the one that the manifest names', 0);
   }
 
   /** One record by number. */

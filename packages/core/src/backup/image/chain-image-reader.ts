@@ -63,7 +63,7 @@ export class ChainImageReader implements ImageReader {
       for (const [number, disk] of disks.entries()) {
         const layer = await openLayer(root, disk);
         layers.push(layer);
-        map = await map.overlay(number, disk.disk.size, layer.index.scan({ signal }));
+        map = await map.overlay(number, disk.disk.size, layer.index.scan({ signal, sha256: disk.indexSha256 }));
       }
       return new ChainImageReader(map, layers);
     } catch (error) {

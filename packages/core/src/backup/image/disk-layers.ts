@@ -10,6 +10,8 @@ import { withIo } from '../storage/io-error.js';
 export interface DiskLayer {
   readonly manifest: Manifest;
   readonly disk: ManifestDisk;
+  /** What the manifest says of the index. Through it the manifest vouches for every byte of the disk. */
+  readonly indexSha256: string;
 }
 
 /**
@@ -32,22 +34,30 @@ export async function diskLayers(root: string, manifest: Manifest, name: string)
         `backup ${manifest.id}: its ancestor ${link.id} has no disk ${wanted.id}`,
       );
     }
-    await checkFiles(root, { manifest: link, disk }, manifest);
-    layers.push({ manifest: link, disk });
+    await checkFile(root, { manifest: link, path: disk.file }, manifest);
+    const indexSha256 = await checkFile(root, { manifest: link, path: disk.index }, manifest);
+    layers.push({ manifest: link, disk, indexSha256 });
     if (disk.level === 'full' || disk.level === 'copy') return layers.reverse();
   }
   throw new VBackupError('VB_CHAIN_BROKEN', `backup ${manifest.id}: disk ${name} has no full backup to stand on`);
 }
 
-async function checkFiles(root: string, { manifest, disk }: DiskLayer, top: Manifest): Promise<void> {
-  for (const file of manifest.files.filter(({ path }) => path === disk.file || path === disk.index)) {
-    const path = join(root, manifest.chain, file.path);
-    const found = await withIo(`cannot look at ${path}`, () => ignoringMissing(() => stat(path)));
-    if (found?.size === file.size) continue;
-    const detail = found === null ? 'is missing' : `has ${found.size} bytes instead of ${file.size}`;
-    if (manifest !== top) {
-      throw new VBackupError('VB_CHAIN_BROKEN', `backup ${top.id} stands on ${manifest.id}, whose ${path} ${detail}`);
-    }
-    throw new VBackupError(found === null ? 'VB_FILE_MISSING' : 'VB_FILE_SIZE', `backup ${top.id}: ${path} ${detail}`);
+/** @returns the file's SHA-256, as the manifest has it */
+async function checkFile(
+  root: string,
+  { manifest, path: name }: { readonly manifest: Manifest; readonly path: string },
+  top: Manifest,
+): Promise<string> {
+  const file = manifest.files.find(({ path }) => path === name);
+  if (file === undefined) {
+    throw new VBackupError('VB_CHAIN_BROKEN', `backup ${top.id}: the manifest of ${manifest.id} does not list ${name}`);
   }
+  const path = join(root, manifest.chain, name);
+  const found = await withIo(`cannot look at ${path}`, () => ignoringMissing(() => stat(path)));
+  if (found?.size === file.size) return file.sha256;
+  const detail = found === null ? 'is missing' : `has ${found.size} bytes instead of ${file.size}`;
+  if (manifest !== top) {
+    throw new VBackupError('VB_CHAIN_BROKEN', `backup ${top.id} stands on ${manifest.id}, whose ${path} ${detail}`);
+  }
+  throw new VBackupError(found === null ? 'VB_FILE_MISSING' : 'VB_FILE_SIZE', `backup ${top.id}: ${path} ${detail}`);
 }

@@ -32,13 +32,12 @@ export async function ancestry(root: string, manifest: Manifest): Promise<readon
 
 async function readParent(root: string, child: Manifest, parent: string): Promise<Manifest> {
   const path = join(root, child.chain, manifestPath(parent));
-  try {
-    const manifest = await readManifest(path);
-    if (manifest.id !== parent) throw broken(child, `the manifest of its parent ${parent} is that of ${manifest.id}`);
-    return manifest;
-  } catch (error) {
+  const manifest = await readManifest(path).catch((error: unknown) => {
     throw broken(child, `its parent ${parent} cannot be read`, error);
-  }
+  });
+  if (manifest.id !== parent) throw broken(child, `the manifest of its parent ${parent} is that of ${manifest.id}`);
+  if (manifest.chain !== child.chain) throw broken(child, `its parent ${parent} belongs to ${manifest.chain}`);
+  return manifest;
 }
 
 /** A file of a backup that is not what its manifest says, as far as its size tells; null if all are. */
