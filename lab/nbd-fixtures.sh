@@ -52,6 +52,7 @@ case $name in
   truncate)
     kit --filter=truncate memory 1M truncate=3M ;;
   sparse-random)
+    # A write of other bytes than it gives is an error.
     kit sparse-random size=10G percent=10 runlength=1048576 seed=42 ;;
   fragmented)
     kit sparse-random size=1G percent=50 runlength=65536 seed=42 ;;
@@ -95,6 +96,8 @@ case $name in
       blocksize-error-policy=error ;;
   no-zero)
     kit --filter=nozero memory 1M ;;
+  slow)
+    kit --filter=delay pattern 16M rdelay=20ms ;;
   no-flush)
     kit eval get_size='echo 1048576' can_write='exit 0' can_flush='exit 3' can_multi_conn='exit 3' pread="$zeros" \
       pwrite='cat >/dev/null' ;;
@@ -104,6 +107,8 @@ case $name in
     kit --filter=delay memory 1M rdelay=3600 ;;
   eio)
     kit --filter=error pattern 1M error=EIO error-pread-rate=1 error-file="$PWD/fail" ;;
+  eio-at-random)
+    kit --filter=error pattern 4M error=EIO error-pread-rate=20% ;;
   eio-at-32m)
     kit eval get_size='echo 67108864' \
       pread="if [ \$4 -ge 33554432 ]; then echo EIO bad sector >&2; exit 1; fi; $zeros" ;;
@@ -120,7 +125,8 @@ case $name in
   tls)
     kit --tls=require --tls-certificates="$PWD/pki" pattern 16M ;;
   tls-optional)
-    kit --tls=on --tls-certificates="$PWD/pki" pattern 1M ;;
+    # Who comes in clear reads something else.
+    kit --filter=tls-fallback --tls=on --tls-certificates="$PWD/pki" pattern 1M tlsreadme='in clear' ;;
   tls-client)
     kit --tls=require --tls-verify-peer --tls-certificates="$PWD/pki" pattern 1M ;;
   tls-psk)
