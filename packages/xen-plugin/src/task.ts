@@ -103,7 +103,7 @@ export async function callIfThere<T>(
 }
 
 /** A task's result is the XML of an XML-RPC value, also for a client that speaks JSON. */
-export function resultText(result: string): string {
+function resultText(result: string): string {
   const text = result.trim();
   const match = /^<value>(?:<string>)?([^<]*)(?:<\/string>)?<\/value>$/.exec(text);
   if (match !== null) return match[1] ?? '';

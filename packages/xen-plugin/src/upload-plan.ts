@@ -24,7 +24,7 @@ export function planUpload(data: Iterable<Extent>, size: number): UploadPlan {
   return { chunks, contentLength };
 }
 
-export function encodeChunkHeader({ offset, length }: Extent): Buffer {
+function encodeChunkHeader({ offset, length }: Extent): Buffer {
   const header = Buffer.alloc(HEADER_LENGTH);
   writeUInt64LE(header, offset, 0);
   header.writeUInt32LE(length, 8);

@@ -1,7 +1,7 @@
 import type { Checkpoint, ConfigurationFile, Guest, Journal, Leftover, WithSignal } from '../hypervisor/index.js';
 import type { OnEvent } from './events.js';
 import type { ImageReader, ImageWriter } from './image.js';
-import type { Compression, Manifest, ManifestDisk, ManifestFile } from './manifest.js';
+import type { Compression, Manifest, ManifestDisk } from './manifest.js';
 
 /**
  * Where backups are kept. Chains of SparseStream files are the first implementation; nothing outside it assumes a chain.
@@ -111,5 +111,3 @@ export interface CommitRecord {
   readonly configuration: readonly ConfigurationFile[];
   readonly disks: readonly Omit<ManifestDisk, 'file' | 'index' | 'dataLength' | 'storedLength'>[];
 }
-
-export type { ManifestFile };

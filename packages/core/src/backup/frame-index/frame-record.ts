@@ -17,9 +17,9 @@ export const FOOTER_MAGIC = Buffer.from('vbindend', 'latin1');
 export const DIGEST_LENGTH = 32;
 
 /** No frame with a payload is longer (specs: SparseStream, safe profile: one LZ4 frame of at most 16 MiB). */
-export const DATA_FRAME_LENGTH_LIMIT = 16 * 1024 * 1024;
+const DATA_FRAME_LENGTH_LIMIT = 16 * 1024 * 1024;
 /** The longest payload: incompressible data in LZ4 blocks of 64 KiB grows by less than 1/1000, and the frame's own header. */
-export const STORED_LENGTH_LIMIT = DATA_FRAME_LENGTH_LIMIT + DATA_FRAME_LENGTH_LIMIT / 128 + 4096;
+const STORED_LENGTH_LIMIT = DATA_FRAME_LENGTH_LIMIT + DATA_FRAME_LENGTH_LIMIT / 128 + 4096;
 
 export interface FrameRecord {
   readonly kind: 'data' | 'zero';

@@ -20,7 +20,7 @@ export function encodeManifest(manifest: Manifest): string {
 }
 
 /** @throws VBackupError VB_MANIFEST_DAMAGED, VB_REPOSITORY_VERSION */
-export function decodeManifest(text: string, path: string): Manifest {
+function decodeManifest(text: string, path: string): Manifest {
   const parsed = envelope.safeParse(parseJson(text, path));
   if (!parsed.success) throw damaged(path, 'is no manifest', parsed.error);
   const { manifest } = parsed.data;
