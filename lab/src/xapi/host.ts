@@ -80,6 +80,11 @@ export class XapiHost implements AsyncDisposable {
     return this.#parts.dispatcher.calls;
   }
 
+  /** What nobody may ever find in what a client writes: the password, and the reference of every session so far. */
+  get secrets(): readonly string[] {
+    return [this.password, ...this.#state.sessions.opened];
+  }
+
   /** Hears the name of every call before the call does anything: the moment to kill a client, or to write. */
   onCall(listener: ((method: string) => void) | undefined): void {
     this.#parts.dispatcher.onCall = listener;
@@ -147,6 +152,11 @@ export class XapiHost implements AsyncDisposable {
   /** The guest's disk grows. */
   grow(vdi: string, size: number): void {
     this.#state.disks.grow(this.#vdi(vdi), size);
+  }
+
+  /** Somebody destroys a disk or a snapshot. */
+  destroyDisk(vdi: string): void {
+    this.#state.disks.destroy(this.#vdi(vdi));
   }
 
   /** The host crashes and is there again: logs of live disks are lost, so is every session. */

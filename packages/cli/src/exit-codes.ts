@@ -43,6 +43,7 @@ export const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   VB_XEN_PERMISSION: EXIT.accessRefused,
   VB_XEN_CERTIFICATE_UNTRUSTED: EXIT.accessRefused,
   VB_XEN_FINGERPRINT_MISMATCH: EXIT.accessRefused,
+  VB_XEN_NBD_CERTIFICATE: EXIT.accessRefused,
   VB_NBD_CERTIFICATE: EXIT.accessRefused,
   VB_NBD_EXPORT_REFUSED: EXIT.accessRefused,
   VB_CHAIN_BROKEN: EXIT.chainBroken,

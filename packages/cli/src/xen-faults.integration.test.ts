@@ -182,8 +182,9 @@ describe('vbackup, when something is wrong,', function () {
   it('refuses to read from a server with another certificate than the host named', async () => {
     const { certificate, key } = await selfSigned({ names: ['xen1.lab'], addresses: ['127.0.0.1'] });
     xen.host.faults.nbd.identity = { certificate, key };
-    const err = await xen.refused(`--hypervisor xen ${xen.disk}`, 1, 'VB_XEN_NBD_UNREACHABLE');
+    const err = await xen.refused(`--hypervisor xen ${xen.disk}`, 12, 'VB_XEN_NBD_CERTIFICATE');
     assert.match(err, /shows another certificate/);
+    assert.match(err, /restart its NBD server/);
     xen.assertClean(0);
   });
 
@@ -210,6 +211,22 @@ describe('vbackup, when something is wrong,', function () {
     assert.match(await xen.done(`--hypervisor xen ${xen.disk}`), / full \(tracking-[a-z-]+\) of /);
     await xen.refused(`--hypervisor xen 0 --level inc`, 2, 'VB_XEN_SELECTOR');
     await xen.assertRestores();
+  });
+
+  it('starts a new chain, with its reason, when the base is gone, and keeps one base again', async () => {
+    await xen.backUp();
+    const [base = ''] = xen.host.leftovers().bases;
+    xen.host.destroyDisk(base);
+    xen.host.guestWrite(xen.disk, 5 * MIB, randomBytes(MIB));
+    await xen.refused(`--hypervisor xen ${xen.disk} --level inc`, 13, 'VB_CHAIN_BROKEN');
+    xen.assertClean(0);
+    assert.match(await xen.done(`--hypervisor xen ${xen.disk}`), / full \(base-missing\) of /);
+    xen.assertClean(1);
+    await xen.assertRestores();
+    xen.host.guestWrite(xen.disk, 6 * MIB, randomBytes(MIB));
+    assert.match(await xen.done(`--hypervisor xen ${xen.disk}`), / inc of /);
+    await xen.assertRestores();
+    await xen.done('verify');
   });
 
   it('backs up a disk that has grown', async () => {

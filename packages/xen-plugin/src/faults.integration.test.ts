@@ -71,8 +71,8 @@ describe('a XenServer pool with faults', () => {
       {
         await using snapshot = await start();
         await assert.rejects(async () => readDisk(snapshot.disks[0] ?? assert.fail()), {
-          code: 'VB_XEN_NBD_UNREACHABLE',
-          message: /certificate/,
+          code: 'VB_XEN_NBD_CERTIFICATE',
+          message: /shows another certificate/,
         });
       }
       await xen[Symbol.asyncDispose]();
@@ -307,6 +307,19 @@ describe('a XenServer pool with faults', () => {
       if (entry['step'] === 'snapshot-disk') setTimeout(() => abort.abort(new Error('stop')), 100);
     };
     await assert.rejects(xen.snapshot(guest, asked, { signal: abort.signal }), { message: 'stop' });
+    await xen[Symbol.asyncDispose]();
+    pool.assertClean(0);
+  });
+
+  it('that is told to stop while the call for a snapshot is on its way is left clean', async () => {
+    const abort = new AbortController();
+    const guest = await xen.find(uuid);
+    pool.host.faults.call({ method: 'VDI.snapshot', delayMs: 300, times: 1 });
+    pool.host.onCall((method) => {
+      if (method === 'Async.VDI.snapshot') abort.abort(new Error('stop'));
+    });
+    await assert.rejects(xen.snapshot(guest, request(), { signal: abort.signal }), { message: 'stop' });
+    assert.ok(pool.host.calls.includes('Async.VDI.destroy'), 'the snapshot was made, and is gone');
     await xen[Symbol.asyncDispose]();
     pool.assertClean(0);
   });

@@ -22,7 +22,7 @@ const MAXIMUM_CONNECTIONS = 8;
 /**
  * Opens a snapshot by the first of its records that works: a host of the pool may be unreachable, or its IPv6 address
  * lead nowhere.
- * @throws VBackupError VB_XEN_NBD_UNREACHABLE, VB_XEN_NBD_INSECURE
+ * @throws VBackupError VB_XEN_NBD_UNREACHABLE, VB_XEN_NBD_CERTIFICATE, VB_XEN_NBD_INSECURE
  */
 export async function connectNbd(
   context: XenContext,
@@ -34,17 +34,34 @@ export async function connectNbd(
   const encryption = await nbdEncryption(context.session, { signal });
   if (encryption === 'none' && !context.insecureNbd) throw insecureNbd();
   for (const { exportname } of records) context.session.redactor.add(exportname, 'export');
-  const failures: string[] = [];
+  const failures: Failure[] = [];
   for (const record of records) {
     try {
       return await context.openNbd(connectOptions(context, { record, encryption }, options));
     } catch (error) {
       if (options.signal?.aborted === true) throw abortError(options.signal);
-      failures.push(`${record.address} port ${record.port}: ${context.session.redactor.clean(messageOf(error))}`);
+      const { address, port } = record;
+      failures.push({ error, text: `${address} port ${port}: ${context.session.redactor.clean(messageOf(error))}` });
     }
   }
-  const tried = failures.length === 0 ? 'the pool offers no address' : failures.join('; ');
-  throw new VBackupError('VB_XEN_NBD_UNREACHABLE', `snapshot ${snapshot.uuid} cannot be opened over NBD: ${tried}`, {
+  throw unreachable(snapshot.uuid, failures);
+}
+
+interface Failure {
+  readonly error: unknown;
+  readonly text: string;
+}
+
+/** A host that shows a foreign certificate matters more than another one that does not answer. */
+function unreachable(uuid: string, failures: readonly Failure[]): VBackupError {
+  const tried = failures.length === 0 ? 'the pool offers no address' : failures.map(({ text }) => text).join('; ');
+  const message = `snapshot ${uuid} cannot be opened over NBD: ${tried}`;
+  if (failures.some(({ error }) => error instanceof VBackupError && error.code === 'VB_NBD_CERTIFICATE')) {
+    return new VBackupError('VB_XEN_NBD_CERTIFICATE', message, {
+      cure: 'if the certificate of the host was renewed, restart its NBD server (systemctl restart xapi-nbd); otherwise find out who answers in its place',
+    });
+  }
+  return new VBackupError('VB_XEN_NBD_UNREACHABLE', message, {
     cure: 'check that port 10809 of the hosts is reachable from here; a network takes some seconds after its purpose was set',
   });
 }

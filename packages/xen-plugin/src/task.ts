@@ -12,6 +12,8 @@ const LONGEST_POLL_MS = 1_000;
 const CLEANUP_TIMEOUT_MS = 5_000;
 /** How long a cancelled task may take to end. */
 const SETTLE_TIMEOUT_MS = 10_000;
+/** How long the answer to a start may take after the user's signal: without it nobody knows what was started. */
+const START_GRACE_MS = 5_000;
 
 /** A task of the host that ends what is known under its reference; disposing forgets it there. */
 export class XenTask implements AsyncDisposable {
@@ -65,7 +67,8 @@ export class XenTask implements AsyncDisposable {
 /**
  * Starts `Async.<method>` and waits for its end: for what may take minutes. The answer is the reference it made.
  *
- * When the signal is raised, the task is cancelled and given a moment to end, so that what it made can be found.
+ * When the signal is raised, the task is cancelled and given a moment to end, so that what it made can be found. A start
+ * that is on its way is waited for, as far as the host answers soon.
  */
 export async function callAsync(
   session: XenSession,
@@ -73,7 +76,9 @@ export async function callAsync(
   parameters: readonly XapiValue[],
   options: WithSignal & { readonly idempotent?: boolean } = {},
 ): Promise<string> {
-  const reference = await session.call(RefSchema, `Async.${method}`, parameters, options);
+  options.signal?.throwIfAborted();
+  using start = graceful(options.signal);
+  const reference = await session.call(RefSchema, `Async.${method}`, parameters, { ...options, signal: start.signal });
   await using task = new XenTask(session, reference, method);
   try {
     return resultText(await task.wait({ signal: options.signal }));
@@ -84,6 +89,23 @@ export async function callAsync(
     }
     throw error;
   }
+}
+
+/** A signal that is raised a moment after `signal`, with its reason. */
+function graceful(signal: AbortSignal | undefined): Disposable & { readonly signal: AbortSignal } {
+  const late = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const arm = (): void => {
+    timer = setTimeout(() => late.abort(signal?.reason), START_GRACE_MS);
+  };
+  signal?.addEventListener('abort', arm, { once: true });
+  return {
+    signal: late.signal,
+    [Symbol.dispose]: () => {
+      signal?.removeEventListener('abort', arm);
+      clearTimeout(timer);
+    },
+  };
 }
 
 /** Like `session.call`, or null if the object does not exist (any more). */

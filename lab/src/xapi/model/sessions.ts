@@ -10,6 +10,8 @@ export interface Session {
 
 /** Logins that were not logged out, and did not expire. */
 export class Sessions {
+  /** References of all logins so far, in order. */
+  readonly opened: string[] = [];
   readonly #sessions = new Map<string, Session>();
   readonly #onEnd: () => void;
 
@@ -25,6 +27,7 @@ export class Sessions {
   open(user: string, originator: string): Session {
     const session = { ref: `OpaqueRef:${randomUUID()}`, uuid: randomUUID(), user, originator };
     this.#sessions.set(session.ref, session);
+    this.opened.push(session.ref);
     return session;
   }
 

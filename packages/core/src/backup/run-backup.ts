@@ -13,6 +13,8 @@ import { sharedWorkers } from './workers/worker-pool.js';
 const DEFAULT_CONNECTIONS = 2;
 /** What is done on the hypervisor after the backup stands, or to undo it, is not stopped with the run. */
 const CLEANUP_TIMEOUT_MS = 300_000;
+/** The user who stopped the run waits for it; what is left is done by the next run. */
+const STOPPED_CLEANUP_TIMEOUT_MS = 10_000;
 
 type DiskRecord = CommitRecord['disks'][number];
 
@@ -111,7 +113,9 @@ class BackupRun {
       const leftover = { backupId: draft.id, entries, committed: false };
       const undone =
         entries.length === 0 ||
-        (await this.#quietly('VB_CLEANUP_INCOMPLETE', () => hypervisor.recover(leftover, { signal: cleanupSignal() })));
+        (await this.#quietly('VB_CLEANUP_INCOMPLETE', () =>
+          hypervisor.recover(leftover, { signal: undoSignal(signal) }),
+        ));
       if (undone) await this.#quietly('VB_CLEANUP_INCOMPLETE', () => draft.close());
       throw error;
     }
@@ -189,3 +193,6 @@ function extentsOf({ disk, level }: DiskDecision): readonly Extent[] {
 const standsOn = ({ level }: LevelDecision): boolean => level === 'full' || level === 'inc';
 
 const cleanupSignal = (): AbortSignal => AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
+
+const undoSignal = (stop: AbortSignal | undefined): AbortSignal =>
+  AbortSignal.timeout(stop?.aborted === true ? STOPPED_CLEANUP_TIMEOUT_MS : CLEANUP_TIMEOUT_MS);
