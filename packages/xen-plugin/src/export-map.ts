@@ -10,7 +10,7 @@ const MAP_TIMEOUT_MS = 180_000;
 /**
  * Asks the host which blocks of a snapshot are allocated: NBD cannot tell, but the beginning of a VHD export does. The
  * export is broken off after its table.
- * @throws UnsupportedError VB_XEN_VHD_TOO_LARGE, and whatever the export meets
+ * @throws UnsupportedError VB_XEN_VHD_TOO_LARGE, VBackupError VB_XEN_VHD, and whatever the export meets
  */
 export async function fetchBlockMap(
   session: XenSession,
@@ -30,7 +30,10 @@ export async function fetchBlockMap(
       cookies: { task_id: task.reference },
       signal,
     });
-    return await readMap(exchange.body, signal);
+    const map = await readMap(exchange.body, signal);
+    // Sizes are rounded up to whole blocks at most; anything else is the map of another disk, or of an older state.
+    if (map.size >= snapshot.size && map.size - snapshot.size < map.blockLength) return map;
+    throw new VBackupError('VB_XEN_VHD', `the VHD export covers ${map.size} bytes of a disk of ${snapshot.size}`);
   } finally {
     await task.cancel();
   }

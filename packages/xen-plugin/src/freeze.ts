@@ -8,7 +8,7 @@ import { RefSchema, RefsSchema, type VdiRecord, VdiSchema, VmSchema } from './re
 import { snapshotDisks, tagLive, untagLive } from './recovery.js';
 import type { XenSession } from './session.js';
 import { type Owner, tagSnapshot } from './tags.js';
-import { callAsync } from './task.js';
+import { callAsync, callIfThere } from './task.js';
 import { parseXapiDate } from './transport/values.js';
 
 export interface Frozen {
@@ -55,7 +55,9 @@ async function freezeDisk(
 ): Promise<Frozen> {
   const existing: string[] = [];
   for (const reference of await session.call(RefsSchema, 'VDI.get_snapshots', [live.reference], options)) {
-    existing.push(await session.call(z.string(), 'VDI.get_uuid', [reference], options));
+    // Another repository may remove its own meanwhile.
+    const uuid = await callIfThere(session, z.string(), 'VDI.get_uuid', [reference], options);
+    if (uuid !== null) existing.push(uuid);
   }
   const hostTime = (await serverTime(session, options)) ?? time;
   const disk = live.record.uuid;

@@ -30,6 +30,7 @@ describe('recoverLeftover', () => {
       'OpaqueRef:earlier': snapshot('earlier', {}),
       'OpaqueRef:untagged': snapshot('untagged', { other_config: {} }),
       'OpaqueRef:inherited': snapshot('inherited', { snapshot_time: '20260103T00:00:00Z' }),
+      'OpaqueRef:plugged': snapshot('plugged', { VBDs: ['OpaqueRef:vbd-of-a-machine-snapshot'] }),
       'OpaqueRef:clone': snapshot('clone', { is_a_snapshot: false }),
       'OpaqueRef:foreign': snapshot('foreign', { snapshot_of: 'OpaqueRef:other' }),
     };

@@ -100,8 +100,10 @@ async function findByTag(
   const snapshots = await snapshotsOf(session, intent.disk, options);
   const ours = snapshots.filter((record) => {
     if (intent.existing.includes(record.uuid) || record.other_config[TAG_RUN] !== backupId) return false;
+    if (isOurs(record)) return true;
+    // The tag may be inherited. Ours was not plugged anywhere yet; a disk in another's snapshot of the machine is.
     const time = parseXapiDate(record.snapshot_time)?.getTime();
-    return isOurs(record) || (time !== undefined && Math.abs(time - around) <= LONGEST_SNAPSHOT_MS);
+    return record.VBDs.length === 0 && time !== undefined && Math.abs(time - around) <= LONGEST_SNAPSHOT_MS;
   });
   return { machine: null, disks: ours.map(({ uuid }) => ({ disk: intent.disk, snapshot: uuid })) };
 }
