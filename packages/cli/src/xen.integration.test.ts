@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NbdServer } from '@vbackup/core';
@@ -69,6 +69,45 @@ describe('vbackup against a XenAPI host', function () {
     await xen.done(`restore ${data}@latest data.raw`);
     assert.equal(await xen.sha256('data.raw'), await xen.host.digest(data));
   });
+
+  it('backs one disk up into two repositories side by side, each with a base of its own', async () => {
+    const repositories = [join(xen.folder, 'one'), join(xen.folder, 'two')] as const;
+    const backUp = async (repository: string, level = ''): Promise<string> => {
+      xen.host.guestWrite(xen.disk, randomInt(60) * MIB, randomBytes(100_000));
+      return xen.done(`--hypervisor xen ${xen.disk} -r ${repository} ${level}`);
+    };
+    const points: { readonly repository: string; readonly id: string; readonly digest: string }[] = [];
+    const rounds = [
+      [0, '', 'full'],
+      [1, '', 'full'],
+      [0, '', 'inc'],
+      [1, '', 'inc'],
+      [0, '--level diff', 'diff'],
+      [1, '--level copy', 'copy'],
+      [1, '', 'inc'],
+      [0, '', 'inc'],
+      [0, '--level full', 'full'],
+    ] as const;
+    for (const [which, option, level] of rounds) {
+      const out = await backUp(repositories[which], option);
+      assert.match(out, new RegExp(`^[0-9a-f]{16} {2}${level} `));
+      points.push({ repository: repositories[which], id: idOf(out), digest: await xen.host.digest(xen.disk) });
+    }
+    xen.assertClean(2);
+    for (const { repository, id, digest } of points) {
+      await xen.done(`restore ${id} point.raw --force -r ${repository}`);
+      assert.equal(await xen.sha256('point.raw'), digest);
+    }
+    // And both at once.
+    xen.host.guestWrite(xen.disk, 0, randomBytes(MIB));
+    const outs = await Promise.all(repositories.map((path) => xen.done(`--hypervisor xen ${xen.disk} -r ${path}`)));
+    for (const [index, repository] of repositories.entries()) {
+      assert.match(outs[index] ?? '', / inc of /);
+      await xen.done(`restore ${xen.disk}@latest point.raw --force -r ${repository}`);
+      assert.equal(await xen.sha256('point.raw'), await xen.host.digest(xen.disk));
+    }
+    xen.assertClean(2);
+  }).timeout(180_000);
 
   it('restores into a storage repository of the host', async () => {
     const id = await xen.backUp();
