@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { cp, readdir } from 'node:fs/promises';
+import { cp, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { OpenTarget, TargetSpecification } from '../hypervisor/index.js';
@@ -82,6 +82,25 @@ describe('runRestore', () => {
       'dispose',
     ]);
     assert.ok(target.image.subarray(0, 4 * MiB).equals(disk.content()));
+  });
+
+  it('leaves out what an increment zeroed: the file takes no blocks for it, and a device gets zeros', async () => {
+    const hypervisor = new FakeHypervisor([disk]);
+    disk.guestWrite(0, randomBytes(4 * MiB));
+    await fixture.backUp(hypervisor, 'full');
+    disk.guestWrite(MiB / 2, Buffer.alloc(3 * MiB));
+    for (const compression of ['lz4', 'none'] as const) {
+      manifest = (await fixture.backUp(hypervisor, 'diff', { compression })).manifest;
+      assert.equal(manifest.disks[0]?.dataLength, 3 * MiB);
+      const path = join(fixture.folder, compression);
+      await runRestore(job(openFileTarget(path)));
+      assert.ok((await readFile(path)).equals(disk.content()));
+      assert.ok((await stat(path)).blocks * 512 < 2 * MiB);
+      const target = new MemoryTarget();
+      await runRestore(job(target.open({ zeroed: false })));
+      assert.ok(target.calls.includes(`zero ${MiB / 2} ${3 * MiB}`), String(target.calls));
+      assert.ok(target.image.equals(disk.content()));
+    }
   });
 
   it('refuses a disk that the backup has not, and a target that is too small', async () => {

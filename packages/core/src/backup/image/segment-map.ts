@@ -1,8 +1,11 @@
 import { VBackupError } from '../../errors/index.js';
 import type { FrameRecord } from '../frame-index/frame-record.js';
+import { ZeroDigests } from './zero-digests.js';
 
 /** In place of a layer: the range reads as zero. */
 const NO_LAYER = 0xffff_ffff;
+
+const zeros = new ZeroDigests();
 
 /** A range of the disk, and the frame of the layer that holds it; no frame: zeros. */
 export interface Segment {
@@ -39,7 +42,7 @@ export class SegmentMap {
 
   /**
    * This map with a layer on top of it. What the disk has grown by reads as zero where the layer has no frame; the first
-   * layer is a full, and has no gaps.
+   * layer is a full, and has no gaps. Frames of zeros, however they are stored, read as zero.
    * @throws VBackupError VB_INDEX_DAMAGED
    */
   async overlay(layer: number, size: number, frames: AsyncIterable<FrameRecord>): Promise<SegmentMap> {
@@ -53,7 +56,8 @@ export class SegmentMap {
     for await (const frame of frames) {
       if (this.size === 0 && frame.offset !== end) throw gap(end);
       keep(frame.offset);
-      rows.push(frame.offset, frame.kind === 'data' ? layer : NO_LAYER, number);
+      const zero = frame.kind === 'zero' || zeros.matches(frame.length, frame.digest);
+      rows.push(frame.offset, zero ? NO_LAYER : layer, number);
       end = frame.offset + frame.length;
       number += 1;
     }
