@@ -8,7 +8,7 @@ export interface ImageWriter {
   /** The range reads as zero (and differs from the parent, in an increment). */
   zero(offset: number, length: number): Promise<void>;
   /** Durable when it returns, but not yet part of any backup. */
-  finish(): Promise<ImageSummary>;
+  finish(options?: WithSignal): Promise<ImageSummary>;
   /** Removes what was written. */
   abort(): Promise<void>;
 }

@@ -150,7 +150,7 @@ class BackupRun {
     const onProgress = (done: number): void =>
       onEvent?.({ type: 'progress', disk: name, done: Math.min(done, planned), planned });
     const { readLength } = await copyDisk({ reader, writer, size, extents, onProgress, signal });
-    const summary = await writer.finish();
+    const summary = await writer.finish({ signal });
     const elapsedMs = performance.now() - started;
     onEvent?.({
       type: 'disk-done',

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { WithSignal } from '../../hypervisor/index.js';
 import {
   type EncodedFrame,
   FRAME_HEADER_LENGTH,
@@ -29,7 +30,6 @@ export interface StreamImageOptions {
   readonly stream: StreamOptions;
   readonly compression: Compression;
   readonly workers: WorkerPool;
-  readonly signal?: AbortSignal | undefined;
   /** Called when both files have their names. */
   readonly onFinished: (files: { stream: FileDone; index: FileDone; summary: ImageSummary }) => Promise<void>;
 }
@@ -114,7 +114,7 @@ export class StreamImageWriter implements ImageWriter {
     }
   }
 
-  async finish(): Promise<ImageSummary> {
+  async finish({ signal }: WithSignal = {}): Promise<ImageSummary> {
     this.#flushZeros();
     await this.#draining;
     if (this.#failure !== null) throw this.#failure.error;
@@ -122,7 +122,7 @@ export class StreamImageWriter implements ImageWriter {
     await this.#file.append(end.buffers);
     await this.#file.patch(end.patch.bytes, end.patch.fileOffset);
     await this.#index.finish();
-    const { workers, signal, path, indexPath } = this.#options;
+    const { workers, path, indexPath } = this.#options;
     // META was patched at the front, so the digests are of what is read back.
     const [stream, index] = await Promise.all([
       workers.digestFile(this.#file.path, { signal }),
