@@ -7,9 +7,6 @@ import { systemCode, withIo } from '../storage/io-error.js';
 import type { JournalRecord } from './journal.js';
 import { manifestPath, SIDE_FOLDER } from './names.js';
 
-/** Folders that a chain may hold. */
-const CHAIN_FOLDERS = [SIDE_FOLDER, 'checkpoints'];
-
 /**
  * Removes what a run that ended without a manifest made, as its journal names it; a run that has its manifest only
  * loses partial files. Nothing else in the folder is touched. What it found and did is durable when it returns: the
@@ -54,7 +51,7 @@ async function removeFiles(
 
 /** Removes a chain's folders if nothing is left in them. */
 async function removeChain(path: string): Promise<void> {
-  for (const folder of [...CHAIN_FOLDERS.map((name) => join(path, name)), path]) {
+  for (const folder of [join(path, SIDE_FOLDER), path]) {
     await withIo(`cannot remove the folder ${folder}`, () => ignoringMissing(() => removeIfEmpty(folder)));
   }
 }

@@ -15,7 +15,11 @@ export function ioError(error: unknown, action: string): Error {
   const code = systemCode(error);
   if (code === undefined) return error instanceof Error ? error : new VBackupError('VB_IO', action, { cause: error });
   const message = `${action}: ${code}`;
-  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
+  if (code === 'EFBIG') {
+    const cure = 'name a place on a file system that takes files of this length';
+    return new VBackupError('VB_NO_SPACE', message, { cause: error, cure });
+  }
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new VBackupError('VB_NO_SPACE', message, { cause: error, cure: 'free space there, then run again' });
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
