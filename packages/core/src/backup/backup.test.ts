@@ -183,6 +183,26 @@ describe('the level of a backup', () => {
     assert.equal(hypervisor.checkpoints.size, 1);
   });
 
+  it('and its place among the others do not depend on the clock, which stands still or goes back', async () => {
+    const { backups } = await fixture.repository.catalogue();
+    const made = backups.map(({ id }) => id);
+    const noon = Date.UTC(2020, 0, 1, 12);
+    for (const [round, level] of (['full', 'auto', 'diff', 'copy', 'auto', 'full', 'auto'] as const).entries()) {
+      hypervisor.now = () => new Date(noon - Math.floor(round / 2) * 60_000);
+      disks[0]?.guestWrite(round * 1000, randomBytes(1000));
+      const { manifest, warnings } = await fixture.backUp(hypervisor, level);
+      assert.equal(manifest.level, level === 'auto' ? 'inc' : level);
+      assert.deepEqual(warnings, []);
+      assert.ok((await fixture.imageOf(manifest)).equals(disks[0]?.content() ?? Buffer.alloc(0)));
+      made.push(manifest.id);
+    }
+    const { backups: all } = await fixture.repository.catalogue();
+    assert.deepEqual(
+      all.map(({ id }) => id),
+      made,
+    );
+  });
+
   it('stands on the last increment after a differential and a copy', async () => {
     disks[0]?.guestWrite(0, randomBytes(1000));
     await fixture.backUp(hypervisor, 'diff');

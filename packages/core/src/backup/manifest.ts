@@ -10,12 +10,14 @@ export interface Manifest {
   readonly version: 1;
   /** 16 random lower-case hex digits. */
   readonly id: string;
-  /** UTC, ISO 8601, when the disks were frozen. For people and for `@<time>`; the order of a chain is by `parent`. */
+  /** UTC, ISO 8601, when the disks were frozen. For people and for `@<time>`; the order of backups is by `parent` and `after`. */
   readonly time: string;
   readonly level: BackupLevel;
   /** Why a full was made; absent for increments. */
   readonly reason?: FullReason | undefined;
   readonly parent: string | null;
+  /** The guest's newest backup when this one was made, whatever the clock said; absent for its first. */
+  readonly after?: string | undefined;
   /** The folder of the chain, relative to the repository. */
   readonly chain: string;
   /** `virtnbdbackup.N`, the name in the peer's files (specs: SparseStream META `checkpointName`). */

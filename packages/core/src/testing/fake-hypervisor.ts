@@ -44,6 +44,8 @@ export class FakeHypervisor implements Hypervisor {
   readonly snapshots = new Set<string>();
   onStep: (step: FakeStep) => void | Promise<void>;
   allocation: FakeAllocation | undefined;
+  /** The host's clock. */
+  now: () => Date = () => new Date();
   #openReaders = 0;
 
   constructor(disks: readonly FakeDisk[], options: FakeHypervisorOptions = {}) {
@@ -118,7 +120,7 @@ export class FakeHypervisor implements Hypervisor {
 }
 
 class FakeSnapshot implements Snapshot {
-  readonly time = new Date();
+  readonly time: Date;
   readonly checkpoint: Checkpoint | null;
   readonly disks: readonly SnapshotDisk[];
   readonly configuration = [{ name: 'vm.json', content: Buffer.from('{"memory":1024}\n') }];
@@ -131,6 +133,7 @@ class FakeSnapshot implements Snapshot {
     this.#host = host;
     this.#request = request;
     this.#name = name;
+    this.time = host.now();
     this.checkpoint = request.keepCheckpoint ? { name } : null;
     this.disks = host.disks.map((disk) => frozen(host, disk, request.since));
   }

@@ -45,6 +45,8 @@ const FILE_TIME_STEP_MS = 10;
 interface DraftShape extends PlaceShape {
   readonly plan: BackupPlan;
   readonly tip: Tip;
+  /** The place's newest backup, of whatever level. */
+  readonly newest: string | undefined;
 }
 
 /** What {@link ChainDraft.choose} decided. */
@@ -159,6 +161,7 @@ export class ChainDraft implements BackupDraft {
       level: ident.level,
       reason: record.reason,
       parent: parent?.id ?? null,
+      after: this.#shape.newest,
       chain,
       checkpointName: ident.checkpointName,
       hypervisor: this.#shape.key.hypervisor,

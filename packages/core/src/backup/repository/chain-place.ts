@@ -17,15 +17,24 @@ export interface PlaceShape {
   readonly key: PlaceKey;
 }
 
+interface PlaceState {
+  readonly lock: HeldLock;
+  readonly tip: Tip;
+  readonly newest: string | undefined;
+  readonly leftover: Leftover | null;
+}
+
 /** One guest's folder, locked. */
 export class ChainPlace implements Place {
   readonly tip: Tip;
   readonly #shape: PlaceShape;
   readonly #lock: HeldLock;
+  readonly #newest: string | undefined;
   #leftover: Leftover | null;
 
-  private constructor(shape: PlaceShape, state: { lock: HeldLock; tip: Tip; leftover: Leftover | null }) {
+  private constructor(shape: PlaceShape, state: PlaceState) {
     this.#shape = shape;
+    this.#newest = state.newest;
     this.#lock = state.lock;
     this.tip = state.tip;
     this.#leftover = state.leftover;
@@ -38,8 +47,9 @@ export class ChainPlace implements Place {
     try {
       const record = await readJournal(folder);
       const leftover = record === null ? null : await cleanUp(shape.root, shape.place, record);
-      const tip = await findTip(shape.root, await scanPlace(shape.root, shape.place));
-      return new ChainPlace(shape, { lock, tip, leftover });
+      const catalogue = await scanPlace(shape.root, shape.place);
+      const tip = await findTip(shape.root, catalogue);
+      return new ChainPlace(shape, { lock, tip, leftover, newest: catalogue.backups.at(-1)?.id });
     } catch (error) {
       await lock[Symbol.asyncDispose]();
       throw error;
@@ -59,7 +69,7 @@ export class ChainPlace implements Place {
     if (this.#leftover !== null) {
       throw new VBackupError('VB_INTERNAL', `backup ${this.#leftover.backupId} is not settled`);
     }
-    return ChainDraft.begin({ ...this.#shape, plan, tip: this.tip });
+    return ChainDraft.begin({ ...this.#shape, plan, tip: this.tip, newest: this.#newest });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -64,6 +64,7 @@ export const manifestSchema: z.ZodType<Manifest> = z.object({
   level,
   reason,
   parent: z.string().regex(ID_PATTERN).nullable(),
+  after: z.string().regex(ID_PATTERN).optional(),
   chain: relativePath,
   checkpointName: z.string().min(1),
   hypervisor: z.string().min(1),

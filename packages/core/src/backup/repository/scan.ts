@@ -60,22 +60,30 @@ function joined(parts: readonly Catalogue[]): Catalogue {
   };
 }
 
-/** By time; where the clock stood still or went back, a parent still comes before what stands on it. */
+/** By time; but clocks stand still and go back, so what a backup names as its parent or as older comes before it. */
 function oldestFirst(backups: readonly Manifest[]): readonly Manifest[] {
   const byId = new Map(backups.map((manifest) => [manifest.id, manifest]));
-  const placed = new Set<Manifest>();
+  const seen = new Set<Manifest>();
+  const placed: Manifest[] = [];
   for (const manifest of backups.toSorted(
     (left, right) => compare(left.time, right.time) || compare(left.id, right.id),
   )) {
-    const row: Manifest[] = [];
-    let next: Manifest | undefined = manifest;
-    while (next !== undefined && !placed.has(next) && !row.includes(next)) {
-      row.push(next);
-      next = next.parent === null ? undefined : byId.get(next.parent);
+    const row = seen.has(manifest) ? [] : [manifest];
+    seen.add(manifest);
+    for (let top = row.at(-1); top !== undefined; top = row.at(-1)) {
+      const older = [top.parent, top.after]
+        .map((id) => byId.get(id ?? ''))
+        .find((other) => other !== undefined && !seen.has(other));
+      if (older === undefined) {
+        placed.push(top);
+        row.pop();
+      } else {
+        seen.add(older);
+        row.push(older);
+      }
     }
-    for (const ancestor of row.reverse()) placed.add(ancestor);
   }
-  return [...placed];
+  return placed;
 }
 
 const compare = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0);
