@@ -1,4 +1,5 @@
 import type { WithSignal } from '../../hypervisor/index.js';
+import { WaitingLine } from '../waiting-line.js';
 
 /** A piece of the pool; whoever acquired it releases it, once. */
 export interface Slot {
@@ -6,15 +7,11 @@ export interface Slot {
   release(): void;
 }
 
-interface Waiter {
-  readonly resolve: (slot: Slot) => void;
-}
-
 /** A fixed number of equal buffers in shared memory, handed out in the order of asking. Nothing is allocated per block. */
 export class SlotPool {
   readonly slotLength: number;
   readonly #free: Buffer[] = [];
-  readonly #waiters: Waiter[] = [];
+  readonly #line = new WaitingLine<null, Slot>();
 
   constructor(shape: { readonly count: number; readonly length: number }) {
     this.slotLength = shape.length;
@@ -28,20 +25,7 @@ export class SlotPool {
   acquire(options: WithSignal = {}): Promise<Slot> {
     options.signal?.throwIfAborted();
     const buffer = this.#free.pop();
-    if (buffer !== undefined) return Promise.resolve(this.#slot(buffer));
-    const { promise, resolve, reject } = Promise.withResolvers<Slot>();
-    const waiter: Waiter = { resolve };
-    this.#waiters.push(waiter);
-    const signal = options.signal;
-    if (signal === undefined) return promise;
-    const stop = (): void => {
-      const at = this.#waiters.indexOf(waiter);
-      if (at < 0) return;
-      this.#waiters.splice(at, 1);
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', stop, { once: true });
-    return promise.finally(() => signal.removeEventListener('abort', stop));
+    return buffer === undefined ? this.#line.join(null, options.signal) : Promise.resolve(this.#slot(buffer));
   }
 
   #slot(buffer: Buffer): Slot {
@@ -51,9 +35,8 @@ export class SlotPool {
       release: () => {
         if (!held) return;
         held = false;
-        const waiter = this.#waiters.shift();
-        if (waiter === undefined) this.#free.push(buffer);
-        else waiter.resolve(this.#slot(buffer));
+        if (this.#line.isEmpty) this.#free.push(buffer);
+        else this.#line.serve(this.#slot(buffer));
       },
     };
   }
