@@ -2,7 +2,7 @@
 // What `npm test`, `npm run demo` and `npm run bench` start: it installs what is missing, builds, and runs the command
 // with the checkout's own Node. It needs nothing but Node 20 and npm, and is quick when everything is there already.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installDebianPackages } from './install-debian-packages.mjs';
@@ -12,6 +12,9 @@ import { fail, say } from './say.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [command = '', ...rest] = process.argv.slice(2);
+
+// Ctrl-C reaches what runs here as well; its end is waited for, so that it can clean up.
+process.on('SIGINT', () => {});
 
 /** Runs a program of the checkout with the checkout's Node, and ends with its exit code if it fails. */
 function run(program, args) {
@@ -26,13 +29,12 @@ function run(program, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-const node = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+const node = join(root, 'node_modules', 'node', 'bin', 'node');
 
 function prepare() {
   if (Number(process.versions.node.split('.')[0]) < 20) fail(`Node 20 or newer is needed, this is ${process.version}`);
   const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  installDependencies(root, packageManager);
-  if (!existsSync(node)) fail('the package node is not installed: remove node_modules and try again');
+  installDependencies({ root, packageManager, node });
   removeStaleOutput(root);
   say('building (tsc -b)');
   run(node, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-b']);

@@ -14,15 +14,25 @@ import { firstFiles, GuestData } from './guest.js';
 const MiB = 1024 * 1024;
 const SIZE = 1024 * MiB;
 
+/** Ctrl-C: the running command gets it too, cleans up and fails; what runs here ends at the next heading. */
+const interruption = new AbortController();
+
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
-const heading = (text: string): void => say(`\n── ${text}`);
+const heading = (text: string): void => {
+  interruption.signal.throwIfAborted();
+  say(`\n── ${text}`);
+};
 const mebibytes = (bytes: number): string => `${(bytes / MiB).toFixed(1)} MiB`;
 
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'vbackup-demo-'));
+  process.once('SIGINT', () => interruption.abort());
   try {
     await using host = await startXapiHost({ password: 'demo' });
     await demonstrate(host, folder);
+  } catch (error) {
+    if (!interruption.signal.aborted) throw error;
+    process.exitCode = 130;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
