@@ -137,6 +137,26 @@ describe('restoring into a XenServer pool', () => {
     pool.assertClean(0);
   });
 
+  it('removes the disk whose making was not answered, or stopped', async () => {
+    pool.host.faults.call({ method: 'VDI.create', drop: 'after', times: 1 });
+    await assert.rejects(open(), { code: 'VB_XEN_TRANSPORT' });
+    assert.ok(pool.host.calls.includes('Async.VDI.destroy'));
+    assert.deepEqual(restored(), []);
+    const denied = ['RBAC_PERMISSION_DENIED', 'VDI.remove_from_other_config', 'no'] as const;
+    pool.host.faults.call({ method: 'VDI.remove_from_other_config', error: denied, times: 1 });
+    await assert.rejects(open(), { code: 'VB_XEN_PERMISSION' });
+    assert.deepEqual(restored(), []);
+    const abort = new AbortController();
+    pool.host.faults.call({ method: 'VDI.create', delayMs: 200, times: 1 });
+    pool.host.onCall((method) => {
+      if (method === 'Async.VDI.create') abort.abort(new Error('stop'));
+    });
+    await assert.rejects(open(undefined, { signal: abort.signal }), { message: 'stop' });
+    assert.equal(pool.host.calls.filter((method) => method === 'Async.VDI.destroy').length, 3);
+    assert.deepEqual(restored(), []);
+    assert.deepEqual(pool.warnings, []);
+  });
+
   it('removes the disk when the connection is cut', async () => {
     await assert.rejects(async () => {
       await using writer = await open();

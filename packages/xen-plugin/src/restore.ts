@@ -7,11 +7,10 @@ import {
   VBackupError,
   type WithSignal,
 } from '@vbackup/core';
-import { whenIdle } from './busy.js';
 import type { XenContext } from './context.js';
 import { messageOf } from './errors.js';
 import { IntSchema, RefSchema } from './records.js';
-import { destroyDisk } from './release.js';
+import { createDisk, destroyNewDisk, unmark } from './restore-disk.js';
 import { findSr, mustWriteZeros, type RestorePlace } from './restore-target.js';
 import type { XenSession } from './session.js';
 import { XenTask } from './task.js';
@@ -19,7 +18,6 @@ import type { HttpExchange } from './transport/transport.js';
 import { planUpload, UPLOAD_CHUNK_LENGTH, UPLOAD_END, UploadCursor, type UploadPlan } from './upload-plan.js';
 
 const SECTOR_LENGTH = 512;
-const CLEANUP_TIMEOUT_MS = 20_000;
 const TASK_SETTLE_MS = 10_000;
 const ZEROS = Buffer.alloc(1024 * 1024);
 const LIMITS: BlockLimits = { alignment: SECTOR_LENGTH, maximumRequest: UPLOAD_CHUNK_LENGTH, maximumInFlight: 1 };
@@ -46,15 +44,14 @@ async function openUpload(
     type: 'user',
     sharable: false,
     read_only: false,
-    other_config: {},
     xenstore_data: {},
     sm_config: {},
     tags: [],
   };
-  const once = { ...options, idempotent: false };
-  const disk = await whenIdle(() => session.call(RefSchema, 'VDI.create', [record], once), options);
+  const disk = await createDisk(context, record, options);
   const everything = mustWriteZeros(sr.record);
   try {
+    await unmark(session, disk, options);
     const made = await session.call(IntSchema, 'VDI.get_virtual_size', [disk], options);
     if (made < size) throw new VBackupError('VB_XEN_RESTORE', `the host made a disk of ${made} bytes, not ${size}`);
     const uuid = await session.call(RefSchema, 'VDI.get_uuid', [disk], options);
@@ -211,14 +208,4 @@ class UploadWriter implements BlockWriter {
 function unplanned(offset: number, expected: number | null): VBackupError {
   const wanted = expected === null ? 'no more data' : `data at ${expected}`;
   return new VBackupError('VB_INVALID_ARGUMENT', `data at ${offset} was not announced; the upload expects ${wanted}`);
-}
-
-async function destroyNewDisk(session: XenSession, disk: string): Promise<void> {
-  const signal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
-  await destroyDisk(session, disk, { signal }).catch((error: unknown) => {
-    throw new VBackupError('VB_XEN_CLEANUP', `the unfinished disk is still on the pool: ${messageOf(error)}`, {
-      cause: error,
-      cure: 'destroy it by hand: xe vdi-list name-description="restored by vbackup"',
-    });
-  });
 }

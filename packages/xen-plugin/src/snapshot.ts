@@ -3,7 +3,6 @@ import {
   type Checkpoint,
   type ConfigurationFile,
   type Guest,
-  type JsonObject,
   type OpenDiskOptions,
   type Snapshot,
   type SnapshotDisk,
@@ -22,7 +21,6 @@ import type { MadeEntry } from './journal.js';
 import { type LiveDisk, liveDisksOf } from './live-disk.js';
 import { requireNbd } from './nbd-access.js';
 import { openSnapshotDisk } from './reader.js';
-import { recoverLeftover } from './recovery.js';
 import { finishSnapshot, undoSnapshot } from './release.js';
 
 /** Cleaning up has a time of its own, for the user's signal may have been raised; what is left waits for `recover`. */
@@ -42,26 +40,12 @@ export async function takeSnapshot(
   const allowInsecure = context.insecureNbd;
   for (const disk of disks.disks) await requireNbd(session, disk, { ...options, allowInsecure });
   const trackings = await trackAll(context, disks.disks, request, options);
-  const noted: JsonObject[] = [];
-  const journal = {
-    record: async (entry: JsonObject): Promise<void> => {
-      await request.journal.record(entry);
-      noted.push(entry);
-    },
-  };
-  try {
-    const owner = { backupId: request.backupId, repositoryId: request.repositoryId, guestId: guest.id };
-    const replaces = request.keepCheckpoint ? basesOf(since) : [];
-    const keep = request.keepCheckpoint;
-    const frozen = await freeze(session, { guest, disks, owner, keep, replaces, journal }, options);
-    return await XenSnapshot.of(context, { frozen, trackings, since, keep }, options);
-  } catch (error) {
-    const leftover = { backupId: request.backupId, entries: noted, committed: false };
-    await recoverLeftover(session, leftover, { signal: AbortSignal.timeout(CLEANUP_TIMEOUT_MS) }).catch(
-      (failure: unknown) => warnIncomplete(context, failure),
-    );
-    throw error;
-  }
+  const owner = { backupId: request.backupId, repositoryId: request.repositoryId, guestId: guest.id };
+  const keep = request.keepCheckpoint;
+  const replaces = keep ? basesOf(since) : [];
+  // What fails from here on is undone by `recover`, from the journal.
+  const frozen = await freeze(session, { guest, disks, owner, keep, replaces, journal: request.journal }, options);
+  return XenSnapshot.of(context, { frozen, trackings, since, keep }, options);
 }
 
 function basesOf(since: XenCheckpoint | null): readonly string[] {

@@ -9,9 +9,9 @@ import type { XapiValue } from './transport/values.js';
 const FIRST_POLL_MS = 100;
 const LONGEST_POLL_MS = 1_000;
 /** Must work when the user's signal has been raised already. */
-const CLEANUP_TIMEOUT_MS = 5_000;
+const CLEANUP_TIMEOUT_MS = 3_000;
 /** How long a cancelled task may take to end. */
-const SETTLE_TIMEOUT_MS = 10_000;
+const SETTLE_TIMEOUT_MS = 5_000;
 /** How long the answer to a start may take after the user's signal: without it nobody knows what was started. */
 const START_GRACE_MS = 5_000;
 

@@ -172,8 +172,7 @@ class BackupRun {
       await work();
       return true;
     } catch (error) {
-      const detail = error instanceof VBackupError ? `${error.code}: ${error.message}` : String(error);
-      this.#warn({ code, message: `left for the next run to finish: ${detail}` });
+      this.#warn({ code, message: `left for the next run to finish: ${detailOf(error)}` });
       return false;
     }
   }
@@ -191,6 +190,11 @@ function extentsOf({ disk, level }: DiskDecision): readonly Extent[] {
 
 /** Whether a later increment can stand on this backup. */
 const standsOn = ({ level }: LevelDecision): boolean => level === 'full' || level === 'inc';
+
+function detailOf(error: unknown): string {
+  if (error instanceof VBackupError) return `${error.code}: ${error.message}`;
+  return error instanceof DOMException && error.name === 'TimeoutError' ? 'it took too long' : String(error);
+}
 
 const cleanupSignal = (): AbortSignal => AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
 

@@ -37,7 +37,8 @@ export interface Hypervisor extends AsyncDisposable {
 
   /**
    * Freezes the guest's disks at one instant.
-   * Before every side effect on the hypervisor an entry goes to `request.journal`.
+   * Before every side effect on the hypervisor an entry goes to `request.journal`. If it fails, the caller passes these
+   * entries to `recover`.
    */
   snapshot(guest: Guest, request: SnapshotRequest, options?: WithSignal): Promise<Snapshot>;
 
