@@ -18,8 +18,8 @@ export interface NbdUri {
   readonly tls?: NbdUriTls | undefined;
 }
 
-/** RFC 3986, appendix B. */
-const URI = /^([^:/?#]+):(?:\/\/([^/?#]*))?([^?#]*)(?:\?([^#]*))?(#.*)?$/;
+/** RFC 3986, appendix B; with `//` always, so that QEMU's old `nbd:host:port:exportname=…` is not taken for an export's name. */
+const URI = /^([^:/?#]+):\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?(#.*)?$/;
 const SCHEME = /^(nbds?)(\+unix)?$/i;
 /** userinfo, host (IPv6 in brackets), port */
 const AUTHORITY = /^(?:([^@]*)@)?(\[[^\]]*\]|[^:[\]@]*)(?::(\d*))?$/;
@@ -49,7 +49,7 @@ interface Authority {
 export function parseNbdUri(text: string): NbdUri {
   const [, scheme = '', authorityText = '', path = '', query, fragment] = URI.exec(text) ?? [];
   const [, base, unix] = SCHEME.exec(scheme) ?? [];
-  if (base === undefined) throw invalid(text, 'its scheme is not nbd, nbds, nbd+unix or nbds+unix');
+  if (base === undefined) throw invalid(text, 'its scheme is not nbd://, nbds://, nbd+unix:// or nbds+unix://');
   if (fragment !== undefined) throw invalid(text, 'it has a fragment');
   const authority = parseAuthority(text, authorityText);
   const parameters = parseQuery(text, query ?? '');
@@ -69,7 +69,7 @@ function parseAuthority(text: string, authority: string): Authority {
   if (number < 1 || number > 65_535) throw invalid(text, `${port} is no port`);
   return {
     username: userinfo === undefined || userinfo === '' ? undefined : decode(text, userinfo),
-    host: host.startsWith('[') ? host.slice(1, -1) : decode(text, host),
+    host: decode(text, host.replace(/^\[(.*)\]$/, '$1')),
     port: number,
   };
 }
