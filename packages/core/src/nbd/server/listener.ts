@@ -3,6 +3,9 @@ import net from 'node:net';
 import { VBackupError } from '../../errors/index.js';
 import type { NbdAddress } from '../connect-options.js';
 
+/** A client that vanished without a word holds its export no longer than some minutes. */
+const KEEP_ALIVE_MS = 30_000;
+
 /** A server socket that listens, and the address it got. */
 export interface Listener {
   readonly server: net.Server;
@@ -14,7 +17,7 @@ export interface Listener {
  * @throws VBackupError VB_NBD_SERVER_LISTEN
  */
 export async function listenOn(address: NbdAddress, onSocket: (socket: net.Socket) => void): Promise<Listener> {
-  const server = net.createServer({ noDelay: true, keepAlive: true, allowHalfOpen: false }, onSocket);
+  const server = net.createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, onSocket);
   try {
     if (address.kind === 'unix') server.listen(address.path);
     else server.listen(address.port, address.host);
