@@ -39,7 +39,6 @@ export class Channel {
   readonly #directTls: boolean;
   #socket: Socket | TLSSocket;
   #receiver: Receiver | undefined;
-  #direct = false;
   #reading: DirectReading | undefined;
   #error: Error | undefined;
   #onClosed: ((error: Error) => void) | undefined;
@@ -150,19 +149,19 @@ export class Channel {
 
   readonly #reader: DirectReader = {
     buffer: () => this.#nextPlace(),
-    callback: (length) => this.#received(length),
+    callback: (length, buffer) => this.#received(length, buffer),
   };
 
   #nextPlace(): Buffer {
     const place = this.#error === undefined ? this.#receiver?.place() : undefined;
-    this.#direct = place !== undefined && place.length >= SCRATCH_LENGTH;
-    return this.#direct && place !== undefined ? place : this.#scratch;
+    return place !== undefined && place.length >= SCRATCH_LENGTH ? place : this.#scratch;
   }
 
-  #received(length: number): boolean {
+  /** Where the bytes are, Node itself says: what it was given last and what it wrote to may be two things in TLS. */
+  #received(length: number, buffer: Uint8Array): boolean {
     this.#guard((receiver) => {
-      if (this.#direct) receiver.placed(length);
-      else receiver.push(this.#scratch.subarray(0, length));
+      if (buffer === this.#scratch) receiver.push(this.#scratch.subarray(0, length));
+      else receiver.placed(length);
     });
     return true;
   }

@@ -3,7 +3,8 @@ import type { TLSSocket } from 'node:tls';
 /** As `onread` of net.Socket: where the next bytes go, and how many arrived there. */
 export interface DirectReader {
   readonly buffer: () => Buffer;
-  readonly callback: (length: number) => boolean;
+  /** `buffer` is the one of `buffer()` that the bytes were written to. */
+  readonly callback: (length: number, buffer: Uint8Array) => boolean;
 }
 
 /** A socket that is read directly. */
