@@ -11,8 +11,8 @@ import { NBD_CMD_BLOCK_STATUS } from './words.js';
 const STATUS_LENGTH = 2 ** 30;
 
 export interface StatusSource {
-  /** Id of the meta context. */
-  readonly id: number;
+  /** Name of the meta context. */
+  readonly context: string;
   readonly device: { readonly size: number; readonly limits: BlockLimits };
   readonly request: (specification: JobSpecification) => Promise<Reply>;
 }
@@ -32,7 +32,7 @@ export async function* readStatus(range: Extent, source: StatusSource): AsyncGen
     checkRange({ offset, length }, source.device);
     const reply = await source.request({ command: NBD_CMD_BLOCK_STATUS, offset, length });
     const start = position;
-    for (const extent of answerOf(reply, source.id)) {
+    for (const extent of answerOf(reply, source.context)) {
       const from = Math.max(extent.offset, start);
       const piece = { offset: from, length: Math.min(endOf(extent), end) - from, flags: extent.flags };
       if (piece.length <= 0) continue;
@@ -64,8 +64,8 @@ export async function* readAllocation(extents: AsyncIterable<StatusExtent>): Asy
   if (held !== undefined) yield held;
 }
 
-function answerOf(reply: Reply, id: number): readonly StatusExtent[] {
-  const extents = reply.statusOf(id);
+function answerOf(reply: Reply, context: string): readonly StatusExtent[] {
+  const extents = reply.statusOf(context);
   if (extents === undefined) throw broken(reply, 'leaves out a context that was agreed on');
   return extents;
 }

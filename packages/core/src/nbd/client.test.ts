@@ -20,6 +20,7 @@ import {
   NBD_CMD_READ,
   NBD_CMD_WRITE,
   NBD_EIO,
+  NBD_ESHUTDOWN,
   NBD_FLAG_CAN_MULTI_CONN,
   NBD_FLAG_HAS_FLAGS,
   NBD_FLAG_SEND_FLUSH,
@@ -79,6 +80,18 @@ describe('NbdClient', () => {
     });
     await using client = await connect(server);
     await Promise.all(Array.from({ length: 8 }, (_, index) => assertReads(client, index * 100 * KiB, 100 * KiB)));
+  });
+
+  it('does without a further connection that is accepted and never greeted', async () => {
+    await using server = await ScriptedNbdServer.start(async (peer, index) => {
+      if (index > 0) return peer.gone();
+      await peer.negotiate({ flags: NBD_FLAG_HAS_FLAGS + NBD_FLAG_CAN_MULTI_CONN });
+      for (;;) await honest(peer, await peer.request(), index);
+    });
+    await using client = await connect(server, { connections: 3, furtherHandshakeTimeoutMs: 50 });
+    assert.equal(client.connections, 1);
+    assert.equal(server.connections, 2);
+    await assertReads(client);
   });
 
   it('sends the headers of one turn in one write', async () => {
@@ -219,7 +232,7 @@ describe('NbdClient and a server that breaks the protocol', () => {
 
   it('ends a reply that never ends', async () => {
     const answer: Answer = async (peer, { cookie }) => {
-      for (;;) {
+      while (!peer.socket.destroyed) {
         peer.write(chunk(cookie, NBD_REPLY_TYPE_ERROR, { body: errorBody(NBD_EIO, 'x'.repeat(1000)), done: false }));
         await delay(1);
       }
@@ -317,6 +330,61 @@ describe('NbdClient and a connection that is lost', () => {
     await using client = await connect(server);
     await assert.rejects(client.read(0, Buffer.alloc(4 * KiB)), { code: 'VB_NBD_REQUEST_FAILED' });
     await assertReads(client, 8 * KiB);
+  });
+
+  it('knows a context by its name, whatever its id is on the new connection', async () => {
+    await using server = await ScriptedNbdServer.start(async (peer, index) => {
+      const contexts = ['base:allocation', 'qemu:dirty-bitmap:b'];
+      await peer.negotiate({ size: 2 * KiB, contexts: index === 0 ? contexts : contexts.reverse() });
+      const dirty = index === 0 ? 2 : 1;
+      for (;;) {
+        const { cookie, offset } = await peer.request();
+        if (index === 0 && offset > 0) return void peer.socket.destroy();
+        const own = chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, { body: statusBody(dirty, [KiB, 1]), done: false });
+        const other = chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, { body: statusBody(3 - dirty, [KiB, 0]) });
+        peer.write(own, other);
+      }
+    });
+    await using client = await connect(server, { metaContexts: ['base:allocation', 'qemu:dirty-bitmap:b'] });
+    const extents = [];
+    for await (const extent of client.blockStatus('qemu:dirty-bitmap:b', { offset: 0, length: 2 * KiB })) {
+      extents.push(extent);
+    }
+    assert.deepEqual(extents, [{ offset: 0, length: 2 * KiB, flags: 1 }]);
+    assert.equal(server.connections, 2);
+  });
+
+  it('goes to the server that comes next where one says that it shuts down', async () => {
+    const answer: Answer = (peer, request, index) => {
+      const body = errorBody(NBD_ESHUTDOWN, 'bye');
+      peer.write(index === 0 ? chunk(request.cookie, NBD_REPLY_TYPE_ERROR, { body }) : dataOf(request));
+    };
+    await using server = await serve(answer);
+    await using client = await connect(server);
+    await Promise.all([assertReads(client, 0, KiB), assertReads(client, KiB, KiB)]);
+    assert.equal(server.connections, 2);
+  });
+
+  it('does not wait for a new connection while another one has room', async () => {
+    const flags = NBD_FLAG_HAS_FLAGS + NBD_FLAG_CAN_MULTI_CONN;
+    const answered = withResolvers<void>();
+    await using server = await ScriptedNbdServer.start(async (peer, index) => {
+      if (index > 1) return peer.gone();
+      await peer.negotiate({ flags });
+      for (;;) {
+        const request = await peer.request();
+        if (index === 0) {
+          await honest(peer, request, index);
+          answered.resolve();
+        } else {
+          await answered.promise;
+          await delay(10);
+          return void peer.socket.destroy();
+        }
+      }
+    });
+    await using client = await connect(server, { connections: 2 });
+    await Promise.all([assertReads(client, 0, KiB), assertReads(client, KiB, KiB)]);
   });
 
   it('survives a server that ends the session after every error', async () => {

@@ -21,8 +21,8 @@ import {
 
 /** Longer reads and writes are cut into requests of this length, which travel side by side. */
 const REQUEST_LENGTH = 2 * 1024 * 1024;
-/** Zeroing moves no bytes, so its requests may be longer; 2^30 is below what any server refuses. */
-const ZERO_LENGTH = 1024 * 1024 * 1024;
+/** Zeroing moves no bytes, so its requests may be longer; a server that writes the zeros out has to be done in time. */
+const ZERO_LENGTH = 128 * 1024 * 1024;
 
 export interface WriteOptions extends WithSignal {
   /** The bytes are durable when the promise resolves. */
@@ -48,7 +48,6 @@ export class NbdClient implements BlockReader {
   /** Present if the server reports `base:allocation`. */
   readonly allocation?: (range: Extent, options?: WithSignal) => AsyncIterable<AllocationExtent>;
   readonly #dispatcher: Dispatcher;
-  readonly #contexts: ReadonlyMap<number, string>;
 
   private constructor(dispatcher: Dispatcher, negotiated: Negotiated, options: NbdConnectOptions) {
     this.#dispatcher = dispatcher;
@@ -58,7 +57,6 @@ export class NbdClient implements BlockReader {
       connections: dispatcher.connections,
     });
     this.capabilities = capabilitiesOf(negotiated.flags);
-    this.#contexts = negotiated.contexts;
     this.metaContexts = [...negotiated.contexts.values()];
     if (this.metaContexts.includes('base:allocation')) {
       this.allocation = (range, use) => readAllocation(this.blockStatus('base:allocation', range, use));
@@ -146,11 +144,10 @@ export class NbdClient implements BlockReader {
    * @throws UnsupportedError VB_UNSUPPORTED if the context was not negotiated, and what {@link read} throws
    */
   blockStatus(context: string, range: Extent, options: WithSignal = {}): AsyncIterable<StatusExtent> {
-    const entry = [...this.#contexts].find(([, name]) => name === context);
-    if (entry === undefined) throw cannot(`report ${context}`);
+    if (!this.metaContexts.includes(context)) throw cannot(`report ${context}`);
     const request = (specification: JobSpecification): Promise<Reply> =>
       this.#dispatcher.run(specification, options.signal);
-    return readStatus(range, { id: entry[0], device: this, request });
+    return readStatus(range, { context, device: this, request });
   }
 
   /** Says goodbye to the server; what is in flight fails with VB_NBD_CLOSED. */

@@ -35,6 +35,8 @@ export interface NbdConnectOptions extends WithSignal {
   readonly minimumAlignment?: number | undefined;
   /** From the TCP connect to the first request. Default 60,000. */
   readonly handshakeTimeoutMs?: number | undefined;
+  /** As `handshakeTimeoutMs`, for each connection beyond the first: those can be done without. Default 10,000. */
+  readonly furtherHandshakeTimeoutMs?: number | undefined;
   /** From sending a request to the end of its reply. Default 60,000. */
   readonly requestTimeoutMs?: number | undefined;
   /** How often a lost connection is made again, in a row, before its requests fail. Default 5. */

@@ -66,6 +66,7 @@ export class NbdConnection implements Receiver {
     this.#decoder = new ReplyDecoder({
       find: (cookie) => this.#inFlight.get(cookie)?.reply,
       structured: parts.negotiated.structured,
+      contexts: parts.negotiated.contexts,
     });
   }
 
@@ -179,6 +180,7 @@ export class NbdConnection implements Receiver {
   #answered(reply: Reply): void {
     const entry = this.#inFlight.get(reply.request.cookie);
     if (entry === undefined) return;
+    if (reply.saysGoodbye) return this.destroy(new VBackupError('VB_NBD_DISCONNECTED', 'the NBD server shuts down'));
     this.#inFlight.delete(reply.request.cookie);
     this.#bytes -= weightOf(entry.job);
     if (!entry.abandoned) this.#owner.answered(this, entry.job, reply);

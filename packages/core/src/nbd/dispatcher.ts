@@ -9,6 +9,8 @@ import { NBD_CMD_FLUSH } from './words.js';
 
 /** How often in a row a lost connection is made again, where the caller says nothing. */
 export const DEFAULT_RECONNECTS = 5;
+/** A server that is full may accept a connection and never greet (qemu-nbd does): the first reads wait for this long. */
+const FURTHER_HANDSHAKE_TIMEOUT_MS = 10_000;
 const FIRST_BACKOFF_MS = 250;
 const BACKOFF_FACTOR = 3;
 const MAX_BACKOFF_MS = 10_000;
@@ -65,10 +67,12 @@ export class Dispatcher implements ConnectionOwner {
     return this.#lanes.length;
   }
 
-  /** Opens one more connection. The first one fixes what every other must agree with. */
+  /** Opens one more connection. The first one fixes what every other must agree with, and may take its time. */
   async open(): Promise<Negotiated> {
     const lane: Lane = { connection: undefined, attempts: 0 };
-    const connection = await NbdConnection.open(this.#options, this);
+    const { furtherHandshakeTimeoutMs = FURTHER_HANDSHAKE_TIMEOUT_MS } = this.#options;
+    const hurry = this.#lanes.length === 0 ? {} : { handshakeTimeoutMs: furtherHandshakeTimeoutMs };
+    const connection = await NbdConnection.open({ ...this.#options, ...hurry }, this);
     this.#adopt(lane, connection);
     this.#lanes.push(lane);
     return connection.negotiated;
@@ -131,6 +135,7 @@ export class Dispatcher implements ConnectionOwner {
     this.#queue = new Set([...again, ...this.#queue]);
     if (this.#failure !== undefined) return;
     if (!mayComeBack(loss.error)) return this.#fail(loss.error);
+    this.#pump();
     if (lane === undefined) return;
     this.#reconnect(lane, loss.error).catch((error: unknown) => this.#fail(asError(error)));
   }
@@ -199,7 +204,7 @@ export class Dispatcher implements ConnectionOwner {
       negotiated.size === size &&
       negotiated.flags === flags &&
       negotiated.structured === structured &&
-      negotiated.contexts.size === contexts.size;
+      sameNames(negotiated.contexts, contexts);
     if (same) return;
     const message = `the export is another one on a later connection: ${negotiated.size} bytes instead of ${size}`;
     throw new VBackupError('VB_NBD_EXPORT_CHANGED', message);
@@ -244,6 +249,12 @@ export class Dispatcher implements ConnectionOwner {
     this.#queue.clear();
     for (const job of jobs) job.reject(error);
   }
+}
+
+/** The ids may differ: they hold for one connection. */
+function sameNames(left: ReadonlyMap<number, string>, right: ReadonlyMap<number, string>): boolean {
+  const names = new Set(right.values());
+  return left.size === right.size && [...left.values()].every((name) => names.has(name));
 }
 
 const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));

@@ -19,6 +19,11 @@ import {
 
 const OFFSET = 1000;
 const LENGTH = 24;
+const CONTEXTS = new Map([
+  [1, 'one'],
+  [7, 'seven'],
+  [9, 'nine'],
+]);
 
 /** Requests 1 and 2 read, 3 asks for a status, 4 writes. */
 function table(): { readonly replies: Map<bigint, Reply>; readonly targets: readonly Buffer[] } {
@@ -36,7 +41,7 @@ function table(): { readonly replies: Map<bigint, Reply>; readonly targets: read
 }
 
 const decoderOf = (replies: Map<bigint, Reply>, structured = true): ReplyDecoder =>
-  new ReplyDecoder({ find: (cookie) => replies.get(cookie), structured });
+  new ReplyDecoder({ find: (cookie) => replies.get(cookie), structured, contexts: CONTEXTS });
 
 /** Feeds bytes as a connection does: replies leave the table when they are complete. */
 function feed(decoder: ReplyDecoder, replies: Map<bigint, Reply>, pieces: Iterable<Buffer>): bigint[] {
@@ -80,11 +85,11 @@ describe('ReplyDecoder', () => {
         assert.equal(targets[0]?.toString(), 'x'.repeat(24));
         assert.equal(targets[1]?.toString(), `${'a'.repeat(8)}${'\0'.repeat(8)}${'c'.repeat(8)}`);
         assert.match(all.get(4n)?.error?.message ?? '', /EIO at byte 1234: bad sector/);
-        assert.deepEqual(all.get(3n)?.statusOf(7), [
+        assert.deepEqual(all.get(3n)?.statusOf('seven'), [
           { offset: OFFSET, length: 8, flags: 0 },
           { offset: OFFSET + 8, length: 16, flags: 3 },
         ]);
-        assert.deepEqual(all.get(3n)?.statusOf(9), [{ offset: OFFSET, length: 24, flags: 1 }]);
+        assert.deepEqual(all.get(3n)?.statusOf('nine'), [{ offset: OFFSET, length: 24, flags: 1 }]);
       }),
     );
   });
@@ -211,6 +216,11 @@ describe('ReplyDecoder', () => {
       'VB_NBD_REPLY_CHUNK',
     ],
     ['a status without end', [chunk(3n, NBD_REPLY_TYPE_BLOCK_STATUS, { length: 0xfffffffc })], 'VB_NBD_REPLY_CHUNK'],
+    [
+      'a context that was not agreed on',
+      [chunk(3n, NBD_REPLY_TYPE_BLOCK_STATUS, { body: statusBody(2, [24, 0]) })],
+      'VB_NBD_REPLY_STATUS',
+    ],
     [
       'one context twice',
       [1, 2].map(() => chunk(3n, NBD_REPLY_TYPE_BLOCK_STATUS, { body: statusBody(1, [1, 0]), done: false })),

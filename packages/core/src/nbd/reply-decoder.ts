@@ -30,6 +30,8 @@ export interface ReplyDecoderOptions {
   readonly find: (cookie: bigint) => Reply | undefined;
   /** Structured replies were negotiated. */
   readonly structured: boolean;
+  /** Names of the meta contexts that were agreed on, by the ids that they have on this connection. */
+  readonly contexts: ReadonlyMap<number, string>;
 }
 
 /** What the next bytes are. */
@@ -196,7 +198,7 @@ export class ReplyDecoder {
     if (type === NBD_REPLY_TYPE_OFFSET_HOLE) {
       reply.hole({ offset: readUInt64BE(body, 0), length: body.readUInt32BE(8) });
     } else if (type === NBD_REPLY_TYPE_BLOCK_STATUS) {
-      reply.status(body.readUInt32BE(0), extentsOf(body));
+      reply.status(this.#contextOf(body.readUInt32BE(0)), extentsOf(body));
     } else if (type >= 0x8000) {
       this.#fault(reply, type, body);
     }
@@ -240,13 +242,22 @@ export class ReplyDecoder {
     yield reply;
   }
 
+  #contextOf(id: number): string {
+    const name = this.#options.contexts.get(id);
+    if (name === undefined) throw this.#broken('VB_NBD_REPLY_STATUS', `meta context ${id} was not agreed on`);
+    return name;
+  }
+
   #find(header: Buffer): Reply {
     const reply = this.#options.find(header.readBigUInt64BE(8));
     if (reply === undefined) throw this.#broken('VB_NBD_REPLY_COOKIE', 'answer to a request that is not in flight');
     return reply;
   }
 
-  #broken(code: 'VB_NBD_REPLY_MAGIC' | 'VB_NBD_REPLY_COOKIE' | 'VB_NBD_REPLY_CHUNK', fault: string): ProtocolError {
+  #broken(
+    code: 'VB_NBD_REPLY_MAGIC' | 'VB_NBD_REPLY_COOKIE' | 'VB_NBD_REPLY_CHUNK' | 'VB_NBD_REPLY_STATUS',
+    fault: string,
+  ): ProtocolError {
     return new ProtocolError(code, `NBD server broke the protocol: ${fault}`, this.#offset);
   }
 }

@@ -3,12 +3,15 @@ import { type Extent, endOf } from '../extent/index.js';
 import { Coverage } from './coverage.js';
 import type { Request } from './request.js';
 import { type ServerFault, serverError } from './server-error.js';
-import { NBD_CMD_BLOCK_STATUS, NBD_CMD_READ } from './words.js';
+import { NBD_CMD_BLOCK_STATUS, NBD_CMD_READ, NBD_ESHUTDOWN } from './words.js';
 
 /** One extent of one meta context, with the flags of that context. */
 export interface StatusExtent extends Extent {
   readonly flags: number;
 }
+
+/** Of all contexts of one reply together; nbdkit sends up to 2^20 of one. */
+const MAX_STATUS_EXTENTS = 2 * 1024 * 1024;
 
 /**
  * Collects what the server answers to one request, and believes nothing: parts lie inside the request, none comes twice,
@@ -18,7 +21,8 @@ export class Reply {
   readonly request: Request;
   readonly #subject: { readonly what: string };
   readonly #coverage = new Coverage();
-  readonly #statuses = new Map<number, readonly StatusExtent[]>();
+  readonly #statuses = new Map<string, readonly StatusExtent[]>();
+  #statusCount = 0;
   #target: Buffer | undefined;
   #fault: ServerFault | undefined;
 
@@ -65,7 +69,7 @@ export class Reply {
    * Takes the extents of one context: they start at the request's offset and may end before its end.
    * @throws ProtocolError VB_NBD_REPLY_STATUS
    */
-  status(context: number, answer: Iterable<{ readonly length: number; readonly flags: number }>): void {
+  status(context: string, answer: Iterable<{ readonly length: number; readonly flags: number }>): void {
     if (this.request.command !== NBD_CMD_BLOCK_STATUS) throw this.#broken('VB_NBD_REPLY_STATUS', 'has a block status');
     if (this.#statuses.has(context)) throw this.#broken('VB_NBD_REPLY_STATUS', 'has one context twice');
     const extents: StatusExtent[] = [];
@@ -74,6 +78,7 @@ export class Reply {
     for (const { length, flags } of answer) {
       if (length === 0) throw this.#broken('VB_NBD_REPLY_STATUS', 'has an extent without length');
       if (offset >= end) throw this.#broken('VB_NBD_REPLY_STATUS', 'has extents behind its end');
+      if (++this.#statusCount > MAX_STATUS_EXTENTS) throw this.#broken('VB_NBD_REPLY_STATUS', 'has too many extents');
       extents.push({ offset, length: Math.min(length, end - offset), flags });
       offset += length;
     }
@@ -91,8 +96,13 @@ export class Reply {
     return this.#fault === undefined ? undefined : serverError(this.#fault, this.what);
   }
 
+  /** The server shuts down, and whatever it is asked from now on fails: the connection is as good as lost. */
+  get saysGoodbye(): boolean {
+    return this.#fault?.errno === NBD_ESHUTDOWN;
+  }
+
   /** Extents of one context, ascending from the request's offset on; undefined if the server left it out. */
-  statusOf(context: number): readonly StatusExtent[] | undefined {
+  statusOf(context: string): readonly StatusExtent[] | undefined {
     return this.#statuses.get(context);
   }
 
