@@ -72,6 +72,7 @@ async function writeImage(options: WriteImage): Promise<void> {
     }
     while (reading.length > 0) await writer.write(reading.shift());
     await writer.zerosUntil(image.size);
+    slots[Symbol.dispose]();
   } finally {
     await Promise.allSettled(reading.map(({ read }) => read));
   }

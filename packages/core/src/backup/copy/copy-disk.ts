@@ -80,6 +80,7 @@ class DiskCopy {
     // Slots belong to the device until its reads are settled, however they end.
     await Promise.allSettled(this.#reads);
     this.#signal.throwIfAborted();
+    this.#slots[Symbol.dispose]();
     return { readLength: this.#readLength };
   }
 

@@ -99,6 +99,8 @@ export class ChainImageReader implements ImageReader {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#cache[Symbol.dispose]();
+    this.#stored[Symbol.dispose]();
     await closeLayers(this.#layers);
     await this.#lease[Symbol.asyncDispose]();
   }

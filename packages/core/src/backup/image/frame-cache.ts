@@ -8,7 +8,7 @@ interface Entry {
 }
 
 /** Decoded frames, the most recently used ones, in a fixed number of slots. A frame that is in use stays. */
-export class FrameCache {
+export class FrameCache implements Disposable {
   readonly #slots: SlotPool;
   /** In the order of their last use. */
   readonly #entries = new Map<string, Entry>();
@@ -36,6 +36,13 @@ export class FrameCache {
       entry.users -= 1;
       if (this.#free < 0) this.#evictIdle();
     }
+  }
+
+  /** Forgets every frame. */
+  [Symbol.dispose](): void {
+    for (const { slot, users } of this.#entries.values()) if (users === 0) slot.release();
+    this.#entries.clear();
+    this.#slots[Symbol.dispose]();
   }
 
   #known(key: string): Entry | undefined {

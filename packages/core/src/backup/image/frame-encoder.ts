@@ -19,7 +19,7 @@ export interface StoredFrame {
 }
 
 /** Turns a disk's bytes into frames' payloads, in worker threads. */
-export class FrameEncoder {
+export class FrameEncoder implements Disposable {
   readonly #workers: WorkerPool;
   readonly #compression: Compression;
   readonly #slots: SlotPool | null;
@@ -64,6 +64,11 @@ export class FrameEncoder {
     if (this.#zeroFrames.size >= ZERO_FRAME_LIMIT) this.#zeroFrames.clear();
     this.#zeroFrames.set(length, frame);
     return frame;
+  }
+
+  /** No more frames are encoded. */
+  [Symbol.dispose](): void {
+    this.#slots?.[Symbol.dispose]();
   }
 
   async #compressedZeros(bytes: Buffer): Promise<StoredFrame> {

@@ -249,6 +249,7 @@ export class StreamImageWriter implements ImageWriter {
   }
 
   async #close(): Promise<void> {
+    this.#frames[Symbol.dispose]();
     await this.#file[Symbol.asyncDispose]();
     await this.#indexFile[Symbol.asyncDispose]();
   }

@@ -90,6 +90,8 @@ class DiskCheck {
     } finally {
       await Promise.all(checking);
     }
+    this.#stored[Symbol.dispose]();
+    this.#decoded[Symbol.dispose]();
     if (index.size !== disk.size || data !== disk.dataLength)
       this.#report(this.#wholeDisk('the index is of another disk'));
     if (expected !== null) await this.#checkStop(expected);

@@ -6,7 +6,7 @@ import { parentPort } from 'node:worker_threads';
 import { Adler32 } from '../../sparse-stream/adler32.js';
 import { lz4Compressor } from '../../sparse-stream/lz4.js';
 import { systemCode } from '../storage/io-error.js';
-import { isJob, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
+import { isJob, type Job, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
 
 // Runs in a worker thread: everything that costs processor time and needs no other thread's state. It reads regular
 // files only: a thread that is blocked on a socket could not be terminated.
@@ -14,16 +14,26 @@ import { isJob, type Region, type Work, type WorkDone, type WorkResult } from '.
 const FILE_PIECE_LENGTH = 1024 * 1024;
 const EMPTY = new Uint8Array();
 /** Bytes of work between two collections of garbage. */
-const COLLECTION_INTERVAL = 8 * 1024 * 1024;
+const COLLECTION_INTERVAL = 2 * 1024 * 1024;
 
 const minorCollection = exposeCollection();
 let sinceCollection = 0;
 
+const jobs: Job[] = [];
+
 parentPort?.on('message', (message: unknown) => {
-  if (!isJob(message)) return;
-  parentPort?.postMessage(perform(message.id, message.work));
-  collectGarbage(message.work);
+  if (isJob(message) && jobs.push(message) === 1) setImmediate(performNext);
 });
+
+/** One job per turn of the event loop: what the collector found is given back between turns only. */
+function performNext(): void {
+  const job = jobs[0];
+  if (job === undefined) return;
+  parentPort?.postMessage(perform(job.id, job.work));
+  collectGarbage(job.work);
+  jobs.shift();
+  if (jobs.length > 0) setImmediate(performNext);
+}
 
 /**
  * The native compressor returns every block in new memory outside the heap, which the garbage collector does not see as

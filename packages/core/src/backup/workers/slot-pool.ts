@@ -1,5 +1,7 @@
+import assert from 'node:assert/strict';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { WaitingLine } from '../waiting-line.js';
+import { spareMemory } from './spare-memory.js';
 
 /** A piece of the pool; whoever acquired it releases it, once. */
 export interface Slot {
@@ -8,24 +10,37 @@ export interface Slot {
 }
 
 /** A fixed number of equal buffers in shared memory, handed out in the order of asking. Nothing is allocated per block. */
-export class SlotPool {
+export class SlotPool implements Disposable {
   readonly slotLength: number;
-  readonly #free: Buffer[] = [];
   readonly #line = new WaitingLine<null, Slot>();
+  readonly #memory: SharedArrayBuffer;
+  readonly #count: number;
+  #free: Buffer[] = [];
+  #disposed = false;
 
   constructor(shape: { readonly count: number; readonly length: number }) {
     this.slotLength = shape.length;
-    const memory = new SharedArrayBuffer(shape.count * shape.length);
+    this.#count = shape.count;
+    this.#memory = spareMemory.take(shape.count * shape.length);
     for (let index = 0; index < shape.count; index += 1) {
-      this.#free.push(Buffer.from(memory, index * shape.length, shape.length));
+      this.#free.push(Buffer.from(this.#memory, index * shape.length, shape.length));
     }
   }
 
   /** Waits for a free slot; its content is whatever was there. */
   acquire(options: WithSignal = {}): Promise<Slot> {
     options.signal?.throwIfAborted();
+    assert.ok(!this.#disposed, 'the pool is disposed');
     const buffer = this.#free.pop();
     return buffer === undefined ? this.#line.join(null, options.signal) : Promise.resolve(this.#slot(buffer));
+  }
+
+  /** Leaves the memory to other pools, if every slot is back: a thread or a device may still write to one that is not. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    if (this.#free.length === this.#count) spareMemory.give(this.#memory);
+    this.#free = [];
   }
 
   #slot(buffer: Buffer): Slot {

@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { SlotPool } from './slot-pool.js';
+
+const SHAPE = { count: 2, length: 3 * 1024 * 1024 };
+
+describe('SlotPool', () => {
+  it('gives its memory to the next pool when every slot is back, once', async () => {
+    const first = new SlotPool(SHAPE);
+    const slot = await first.acquire();
+    const memory = slot.buffer.buffer;
+    slot.release();
+    first[Symbol.dispose]();
+    first[Symbol.dispose]();
+    const memories = await Promise.all(
+      [new SlotPool(SHAPE), new SlotPool(SHAPE)].map(async (pool) => (await pool.acquire()).buffer.buffer),
+    );
+    assert.equal(memories.filter((other) => other === memory).length, 1);
+  });
+
+  it('keeps its memory while anyone holds a slot, and after a slot was asked for again', async () => {
+    const first = new SlotPool(SHAPE);
+    const slot = await first.acquire();
+    first[Symbol.dispose]();
+    slot.release();
+    const second = await new SlotPool(SHAPE).acquire();
+    assert.notEqual(second.buffer.buffer, slot.buffer.buffer);
+    const third = new SlotPool(SHAPE);
+    third[Symbol.dispose]();
+    assert.throws(() => third.acquire(), /disposed/);
+  });
+
+  it('hands slots out in the order of asking', async () => {
+    const pool = new SlotPool({ count: 1, length: 10 });
+    const slot = await pool.acquire();
+    const stop = new AbortController();
+    const given: string[] = [];
+    const second = pool.acquire({ signal: stop.signal });
+    const third = pool.acquire().then((next) => {
+      given.push('third');
+      return next;
+    });
+    stop.abort(new Error('stopped'));
+    await assert.rejects(second, /stopped/);
+    slot.release();
+    slot.release();
+    (await third).release();
+    assert.deepEqual(given, ['third']);
+    assert.equal((await pool.acquire()).buffer.length, 10);
+  });
+});
