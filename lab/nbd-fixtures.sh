@@ -105,6 +105,9 @@ case $name in
   # How they fail.
   hang)
     kit --filter=delay memory 1M rdelay=3600 ;;
+  # Answers nothing between 'p' and 'r' on FOLDER/control.
+  pause)
+    kit --filter=pause pattern 1M pause-control="$PWD/control" ;;
   eio)
     kit --filter=error pattern 1M error=EIO error-pread-rate=1 error-file="$PWD/fail" ;;
   eio-at-random)
@@ -127,6 +130,9 @@ case $name in
   tls-optional)
     # Who comes in clear reads something else.
     kit --filter=tls-fallback --tls=on --tls-certificates="$PWD/pki" pattern 1M tlsreadme='in clear' ;;
+  # Shows a client in clear another disk: what somebody between would like to see restored.
+  tls-fallback)
+    kit --filter=tls-fallback --tls=on --tls-certificates="$PWD/pki" pattern 1M tlsreadme='no TLS, no data' ;;
   tls-client)
     kit --tls=require --tls-verify-peer --tls-certificates="$PWD/pki" pattern 1M ;;
   tls-psk)

@@ -17,7 +17,7 @@ describe('a contest', () => {
     };
     const peer = contender('peer', [100, 2, 4, 3]);
     const ours = [contender('ours', [100, 1, 9, 1.5])];
-    const standings = await hold({ name: 'race', bytes: 300, peer, ours }, 3);
+    const standings = await hold({ name: 'race', bytes: 300, peer, ours, target: { time: 1, cpu: 1 } }, 3);
     assert.deepEqual(order, ['peer', 'ours', 'peer', 'ours', 'peer', 'ours', 'peer', 'ours']);
     assert.deepEqual(
       standings.map(({ seconds, timeRatio, bytesPerSecond }) => [seconds, timeRatio, bytesPerSecond]),

@@ -12,12 +12,19 @@ export interface Contender {
   run(): Promise<Cost>;
 }
 
+export interface Ratios {
+  readonly time: number;
+  readonly cpu: number;
+}
+
 export interface Contest {
   readonly name: string;
   readonly bytes: number;
   /** What the others are compared with. */
   readonly peer: Contender;
   readonly ours: readonly Contender[];
+  /** What time and CPU of ours may be, as multiples of the peer's, where that was fixed. */
+  readonly target?: Ratios | undefined;
 }
 
 /** One line of the result: medians, and ratios to the peer of the same contest. */
@@ -27,6 +34,7 @@ export interface Standing extends Cost {
   readonly bytesPerSecond: number;
   readonly timeRatio: number;
   readonly cpuRatio: number;
+  readonly target: Ratios | undefined;
 }
 
 /** Lets the contenders take turns, so that what disturbs the machine disturbs all of them; the first round is not counted. */
@@ -46,6 +54,7 @@ export async function hold(contest: Contest, rounds: number): Promise<readonly S
     return {
       contest: contest.name,
       contender: contender.name,
+      target: contest.target,
       ...cost,
       bytesPerSecond: contest.bytes / cost.seconds,
       timeRatio: cost.seconds / base.seconds,

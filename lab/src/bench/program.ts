@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import type { Cost } from './contest.js';
 
@@ -18,4 +19,14 @@ export async function timeProgram(words: readonly string[]): Promise<Cost> {
     throw new Error(`${words.join(' ')} ended with ${String(code)}: ${text}`);
   }
   return { seconds, cpuSeconds: user + system };
+}
+
+/** SHA-256 of what a program writes to its standard output. @throws Error unless it ends with 0 */
+export async function digestOf([program = '', ...words]: readonly string[]): Promise<string> {
+  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const hash = createHash('sha256');
+  child.stdout.on('data', (chunk: Buffer) => hash.update(chunk));
+  const [code] = await once(child, 'close');
+  if (code !== 0) throw new Error(`${program} ended with ${String(code)}`);
+  return hash.digest('hex');
 }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeAuthority } from '../pki/index.js';
+import { digestOf } from './program.js';
 
 const CHUNK_LENGTH = 16 * 1024 * 1024;
 const START_TIMEOUT_MS = 15_000;
@@ -30,6 +31,11 @@ export class BenchDisk implements AsyncDisposable {
       await file.write(chunk, 0, Math.min(chunk.length, bytes - offset), offset);
     }
     return disk;
+  }
+
+  /** SHA-256 of the disk. */
+  digest(): Promise<string> {
+    return digestOf(['cat', this.#path('disk.raw')]);
   }
 
   /** @returns the URI of a read-only export over a unix socket */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { readUInt64BE } from '../bytes/index.js';
 import type { AllocationExtent } from '../extent/index.js';
@@ -251,6 +253,23 @@ describe('NbdClient against nbdkit', () => {
     await assert.rejects(read, /enough/);
   });
 
+  it('reads on when a server that was paused goes on', async () => {
+    await using fixture = await NbdFixture.start('pause');
+    await using client = await connect(fixture, { requestTimeoutMs: 200 });
+    const order = async (letter: string): Promise<void> => {
+      const control = createConnection(join(fixture.folder, 'control'));
+      control.write(letter);
+      const [answer] = await once(control, 'data');
+      assert.equal(String(answer), letter.toUpperCase());
+      control.destroy();
+    };
+    await assertReads(client);
+    await order('p');
+    await assert.rejects(client.read(0, Buffer.alloc(4096)), { code: 'VB_NBD_REQUEST_TIMEOUT' });
+    await order('r');
+    await assertReads(client);
+  });
+
   it('fails when the server is gone and does not come back', async () => {
     await using fixture = await NbdFixture.start('dies-at-32m');
     await using client = await connect(fixture, { reconnects: 1 });
@@ -407,6 +426,19 @@ describe('NbdClient with TLS', () => {
       await assert.rejects(connect(fixture, more()), { code });
     });
   }
+
+  it('is not shown the disk that a server keeps for those who come in clear', async () => {
+    await using fixture = await start('tls-fallback');
+    await using decoy = await connect(fixture);
+    const shown = Buffer.alloc(512);
+    await decoy.read(0, shown);
+    assert.match(shown.toString(), /^no TLS, no data/);
+    const folder = `socket=${fixture.folder}/nbd.sock&tls-certificates=${fixture.folder}/pki`;
+    const options = await loadNbdUri(`nbds+unix:///?${folder}&tls-hostname=localhost`);
+    await using reader = await NbdClient.connect(options);
+    assert.equal(reader.size, MiB);
+    await assertReads(reader);
+  });
 
   it('shows its own certificate, to nbdkit and to qemu-nbd', async () => {
     await using kit = await start('tls-client');
