@@ -172,6 +172,12 @@ export class XapiHost implements AsyncDisposable {
     this.#state.sessions.expireAll();
   }
 
+  /** Somebody else answers at the host's address from now on: HTTPS shows another certificate, old connections are cut. */
+  impersonate(identity: IssuedCertificate): void {
+    this.#parts.https.showCertificate(identity);
+    this.#parts.https.cutConnections();
+  }
+
   /** Cuts all connections of HTTPS and NBD. */
   cutConnections(): void {
     this.#parts.https.cutConnections();

@@ -45,6 +45,11 @@ export class HttpsListener implements AsyncDisposable {
     return new HttpsListener(server, options.address, bound.port);
   }
 
+  /** New connections are shown another certificate. */
+  showCertificate({ certificate, key }: IssuedCertificate): void {
+    this.#server.setSecureContext({ ...TLS_RULES, cert: certificate, key });
+  }
+
   /** Cuts every connection. */
   cutConnections(): void {
     this.#server.closeAllConnections();

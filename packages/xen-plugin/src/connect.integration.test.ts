@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OptionValues } from '@vbackup/core';
-import { makeAuthority } from '@vbackup/lab';
+import { makeAuthority, selfSigned } from '@vbackup/lab';
 import { backUp, LabPool } from './testing/lab-pool.js';
 
 const OTHER = `sha256:${'00'.repeat(32)}`;
@@ -57,6 +57,17 @@ describe('connecting to a XenServer pool', () => {
   it('refuses another certificate than the pinned one', async () => {
     await assert.rejects(pool.connect({ fingerprint: OTHER }), { code: 'VB_XEN_FINGERPRINT_MISMATCH' });
     assert.deepEqual(pool.host.calls, []);
+  });
+
+  it('checks the certificate of every new connection, not of the first one alone', async () => {
+    const disk = pool.addDisk();
+    const xen = await pool.connect({});
+    await xen.find(disk);
+    pool.host.impersonate(await selfSigned({ names: ['xen1.lab'], addresses: ['127.0.0.1'] }));
+    const calls = pool.host.calls.length;
+    await assert.rejects(xen.find(disk), { code: 'VB_XEN_FINGERPRINT_MISMATCH' });
+    assert.equal(pool.host.calls.length, calls, 'not a byte of ours was sent');
+    await xen[Symbol.asyncDispose]();
   });
 
   it('takes one of several fingerprints', () => works({ fingerprint: `${OTHER},sha256:${pool.host.fingerprint}` }));
