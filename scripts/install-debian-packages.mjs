@@ -3,17 +3,16 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fail, say } from './say.mjs';
 
-/** The programs that the integration tests speak to, with the Debian package of each. */
+/** The programs that the integration tests and the benchmarks speak to, with the Debian package of each. */
 const PROGRAMS = {
   nbdkit: 'nbdkit',
   nbdinfo: 'libnbd-bin',
   nbdcopy: 'libnbd-bin',
   'qemu-img': 'qemu-utils',
   'qemu-nbd': 'qemu-utils',
+  'qemu-io': 'qemu-utils',
   virtnbdrestore: 'virtnbdbackup',
-  psktool: 'gnutls-bin',
   openssl: 'openssl',
-  lz4: 'lz4',
 };
 
 /** Installs what is missing if this user may, else says which line installs it. */

@@ -35,7 +35,10 @@ export function installDependencies({ root, packageManager, node }) {
       env: { ...process.env, npm_config_loglevel: 'error' },
     },
   );
-  if (error || status !== 0) fail(`npx ${packageManager} install did not succeed; is the npm registry reachable?`);
+  if (error || status !== 0)
+    fail(
+      `npx ${packageManager} install did not succeed, see above: it needs the npm registry and a HOME that can be written`,
+    );
   if (!runs(node)) fail(`${node} was installed and does not run on this machine`);
   writeFileSync(stamp, wanted);
 }

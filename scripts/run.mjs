@@ -42,7 +42,10 @@ function prepare() {
 
 const commands = {
   demo: () => run(node, [join(root, 'lab', 'dist', 'demo', 'main.js'), ...rest]),
-  bench: () => run(node, [join(root, 'lab', 'dist', 'bench', 'main.js'), ...rest]),
+  bench() {
+    installDebianPackages();
+    run(node, [join(root, 'lab', 'dist', 'bench', 'main.js'), ...rest]);
+  },
   lint() {
     run(join(root, 'node_modules', '.bin', 'biome'), ['check', '.']);
     run(join(root, 'node_modules', '.bin', 'oxlint'), ['--type-aware', '--deny-warnings']);

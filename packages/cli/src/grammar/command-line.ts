@@ -67,7 +67,7 @@ function asUsageError(error: CommanderError, program: Command): VBackupError {
   const message = first.replace(/^error: /, '').replace(/^(unknown option '[^=']*)=.*'$/, "$1'");
   const flag = /^unknown option '([^']*)'/.exec(message)?.[1];
   const meant = flag === undefined ? undefined : suggest(flag, flagsOf(program));
-  const cure = meant === undefined ? cureFor(program) : `did you mean ${meant}?`;
+  const cure = meant === undefined || meant === flag ? cureFor(program) : `did you mean ${meant}?`;
   return usageError(message.replace(/\.$/, ''), cure);
 }
 

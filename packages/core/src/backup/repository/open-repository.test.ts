@@ -33,4 +33,8 @@ describe('openRepository', () => {
     await assert.rejects(openRepository(location, { create: true }), { code: 'VB_ACCESS_DENIED' });
     await chmod(fixture.folder, 0o700);
   });
+
+  it('ends where no folder can be made', async () => {
+    await assert.rejects(openRepository('/proc/vbackup/deep', { create: true }), { code: 'VB_IO' });
+  });
 });

@@ -1,4 +1,4 @@
-import { link, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { link, readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { VBackupError } from '../../errors/index.js';
@@ -75,7 +75,6 @@ async function create(root: string, path: string): Promise<void> {
     const id = randomId();
     const candidate = `${path}.${id}`;
     const content = { format: 'vbackup-repository', version: REPOSITORY_VERSION, id };
-    await mkdir(root, { recursive: true });
     await writeDurably(candidate, `${JSON.stringify(content, null, 2)}\n`);
     try {
       await link(candidate, path);

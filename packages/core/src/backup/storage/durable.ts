@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode, withIo } from './io-error.js';
 
@@ -16,10 +16,34 @@ export async function syncDirectory(path: string): Promise<void> {
 /** Makes a folder and its parents; the names are durable when it returns. */
 export async function makeDirectory(path: string): Promise<void> {
   await withIo(`cannot make the folder ${path}`, async () => {
-    const first = await mkdir(path, { recursive: true });
+    const first = await makeFolders(path);
     if (first === undefined) return;
     for (let made = path; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made));
   });
+}
+
+/** The first folder that was made. Node's own `recursive` never returns where nothing can be made, as in /proc. */
+async function makeFolders(path: string): Promise<string | undefined> {
+  if (await isFolder(path)) return undefined;
+  const parent = dirname(path);
+  const first = parent === path ? undefined : await makeFolders(parent);
+  try {
+    await mkdir(path);
+  } catch (error) {
+    // Another process may have been quicker.
+    if (systemCode(error) !== 'EEXIST' || !(await isFolder(path))) throw error;
+    return first;
+  }
+  return first ?? path;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 /** Writes a whole small file under its final name in one step: partial, fsync, rename, fsync of the folder. */
