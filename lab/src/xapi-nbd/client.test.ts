@@ -69,6 +69,25 @@ describe('NbdClient and the NBD server of a XenServer host', () => {
     await assertReads(client);
   });
 
+  it('opens lost connections one after the other: on a host their disks are plugged, and parallel plugs race', async () => {
+    let opening = 0;
+    let most = 0;
+    let opened = 0;
+    const open = async (): Promise<XapiNbdDisk> => {
+      opening += 1;
+      most = Math.max(most, opening);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      opening -= 1;
+      opened += 1;
+      return disk;
+    };
+    await using server = await listen({ open });
+    await using client = await NbdClient.connect(optionsOf(server, { connections: 3 }));
+    server.cutConnections();
+    while (opened < 6) await assertReads(client);
+    assert.equal(most, 1);
+  });
+
   it('takes a read that is cut every time for an error of the disk', async () => {
     await using server = await listen({ onRead: ({ offset }) => (offset === MiB ? { kind: 'cut' } : undefined) });
     await using client = await NbdClient.connect(optionsOf(server));

@@ -49,6 +49,8 @@ export class Dispatcher implements ConnectionOwner {
   readonly #reconnects: number;
   readonly #closing = new AbortController();
   #lanes: Lane[] = [];
+  /** The connection that is being made. */
+  #opening: Promise<unknown> = Promise.resolve();
   /** Waiting for room, in order. */
   #queue = new Set<Job>();
   #negotiated: Negotiated | undefined;
@@ -158,7 +160,7 @@ export class Dispatcher implements ConnectionOwner {
       lane.attempts++;
       try {
         await delay(backoff, undefined, { signal: this.#closing.signal });
-        const connection = await NbdConnection.open({ ...this.#options, signal: this.#closing.signal }, this);
+        const connection = await this.#reopen();
         this.#adopt(lane, connection);
         return this.#pump();
       } catch (error) {
@@ -168,6 +170,14 @@ export class Dispatcher implements ConnectionOwner {
       }
     }
     this.#retire(lane, cause);
+  }
+
+  /** One after the other: xapi plugs a disk for each connection, and parallel plugs get in each other's way. */
+  #reopen(): Promise<NbdConnection> {
+    const options = { ...this.#options, signal: this.#closing.signal };
+    const opened = this.#opening.then(() => NbdConnection.open(options, this));
+    this.#opening = opened.catch(() => undefined);
+    return opened;
   }
 
   /** Takes a connection into use, if it is still one and shows the same export. */
