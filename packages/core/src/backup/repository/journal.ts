@@ -5,6 +5,7 @@ import { VBackupError } from '../../errors/index.js';
 import type { Journal, JsonObject } from '../../hypervisor/index.js';
 import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
 import { withIo } from '../storage/io-error.js';
+import { parseJson } from './json-text.js';
 import { jsonObject } from './manifest-schema.js';
 
 const JOURNAL_NAME = 'journal.ndjson';
@@ -127,13 +128,13 @@ export async function readJournal(place: string): Promise<JournalRecord | null> 
   if (text === null) return null;
   const lines = text.split('\n').slice(0, -1);
   if (lines.length > ENTRY_LIMIT) throw damaged(path, lines.length);
-  const first = header.safeParse(parse(lines[0] ?? ''));
+  const first = header.safeParse(parseJson(lines[0] ?? ''));
   if (!first.success) throw damaged(path, 1);
   let chain: string | null = null;
   const files: string[] = [];
   const entries: JsonObject[] = [];
   for (const [index, text] of lines.slice(1).entries()) {
-    const parsed = line.safeParse(parse(text));
+    const parsed = line.safeParse(parseJson(text));
     if (!parsed.success) {
       if (index === lines.length - 2) break;
       throw damaged(path, index + 2);
@@ -143,14 +144,6 @@ export async function readJournal(place: string): Promise<JournalRecord | null> 
     else entries.push(parsed.data.hypervisor);
   }
   return { backupId: first.data.backupId, chain, files, entries };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 const damaged = (path: string, lineNumber: number): VBackupError =>

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { VBackupError } from '../../errors/index.js';
 import { ignoringMissing } from '../storage/durable.js';
 import { systemCode, withIo } from '../storage/io-error.js';
+import { parseJson } from './json-text.js';
 import { randomId } from './names.js';
 import { ownIdentity, processIdentity, stateOf } from './process-identity.js';
 
@@ -132,21 +133,13 @@ async function sweep(directory: string): Promise<void> {
 async function sweepCandidate(path: string): Promise<void> {
   const text = await ignoringMissing(() => readFile(path, 'utf8'));
   if (text === null) return;
-  const parsed = lockFile.safeParse(quietJson(text));
+  const parsed = lockFile.safeParse(parseJson(text));
   if (parsed.success && stateOf(parsed.data) === 'dead') await ignoringMissing(() => unlink(path));
-}
-
-function quietJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
 
 async function release(directory: string, own: LockFile): Promise<void> {
   const path = join(directory, LOCK_NAME);
   const text = await ignoringMissing(() => readFile(path, 'utf8'));
-  const held = lockFile.safeParse(quietJson(text ?? ''));
+  const held = lockFile.safeParse(parseJson(text ?? ''));
   if (held.success && held.data.token === own.token) await ignoringMissing(() => unlink(path));
 }

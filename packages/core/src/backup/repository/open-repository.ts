@@ -7,6 +7,7 @@ import type { Repository } from '../repository.js';
 import { ignoringMissing, makeDirectory, syncDirectory, writeDurably } from '../storage/durable.js';
 import { systemCode, withIo } from '../storage/io-error.js';
 import { ChainRepository } from './chain-repository.js';
+import { parseJson } from './json-text.js';
 import { ID_PATTERN, randomId } from './names.js';
 
 const DESCRIPTION_NAME = 'vbackup.json';
@@ -49,7 +50,7 @@ const readDescription = (path: string): Promise<string | null> =>
   withIo(`cannot open the repository ${path}`, () => ignoringMissing(() => readFile(path, 'utf8')));
 
 function parse(text: string, path: string): string {
-  const parsed = description.safeParse(quietJson(text));
+  const parsed = description.safeParse(parseJson(text));
   if (!parsed.success) {
     throw new VBackupError('VB_REPOSITORY_DAMAGED', `${path} does not describe a repository`, { cause: parsed.error });
   }
@@ -85,12 +86,4 @@ async function create(root: string, path: string): Promise<void> {
     }
     await syncDirectory(root);
   });
-}
-
-function quietJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
