@@ -59,6 +59,12 @@ describe('findBackup', () => {
     assert.throws(() => idOf('mail@latest'), { code: 'VB_BACKUP_NOT_FOUND' });
   });
 
+  it('says what to write where a disk or a guest is named alone', () => {
+    for (const word of ['db', 'disk-db', 'data']) {
+      assert.throws(() => idOf(word), { code: 'VB_BACKUP_NOT_FOUND', cure: new RegExp(`write ${word}@latest`) });
+    }
+  });
+
   it('takes the newest at or before a time', () => {
     assert.equal(idOf('web@2026-11-20T10:00:00Z'), '2');
     assert.equal(idOf('web@2026-11-20T09:59:59Z'), '1');

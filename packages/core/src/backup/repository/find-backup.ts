@@ -29,7 +29,7 @@ function byId(catalogue: Catalogue, reference: string): Manifest {
   const prefix = reference.toLowerCase();
   const found = ID_PREFIX.test(prefix) ? catalogue.backups.filter(({ id }) => id.startsWith(prefix)) : [];
   const [manifest] = found;
-  if (manifest === undefined) throw notFound(reference);
+  if (manifest === undefined) throw namesSubject(catalogue, reference) ? notABackup(reference) : notFound(reference);
   if (found.length > 1)
     throw ambiguous(
       reference,
@@ -96,6 +96,14 @@ function latestTime(text: string, reference: string): number {
   if (seconds === undefined) return start + 59_999;
   return seconds.includes('.') ? start : start + 999;
 }
+
+const namesSubject = (catalogue: Catalogue, word: string): boolean =>
+  WAYS.some((way) => catalogue.backups.some((manifest) => way(manifest, word).length > 0));
+
+const notABackup = (reference: string): VBackupError =>
+  new VBackupError('VB_BACKUP_NOT_FOUND', `${reference} is a disk or a guest, not a backup`, {
+    cure: `write ${reference}@latest, or ${reference}@2026-11-20T14:30 for the newest backup until then`,
+  });
 
 const notFound = (reference: string): VBackupError =>
   new VBackupError('VB_BACKUP_NOT_FOUND', `no backup ${reference}`, { cure: 'vbackup list shows what there is' });
