@@ -92,6 +92,11 @@ describe('damage of a repository', function () {
         ['xvda', { offset: MiB, length: MiB }, offset, absolute(file)],
       );
     });
+    // What the decoder says counts from the beginning of the file too: here, the flags behind the magic of LZ4.
+    await whileDamaged(file, flip(file, offset + 40 + 4), async () => {
+      const frame = (await fixture.damage()).find(({ code }) => code === 'VB_FRAME_DAMAGED');
+      assert.match(frame?.message ?? '', new RegExp(`LZ4 frame .* \\(at byte ${offset + 40 + 4}\\)`));
+    });
     // A frame's header is not under its digest, and is found as well.
     await whileDamaged(file, flip(file, offset + 10), async () => {
       const frame = (await fixture.damage()).find(({ code }) => code === 'VB_FRAME_DAMAGED');

@@ -48,7 +48,8 @@ export async function loadFrame(
   if (!bytes.subarray(-TERMINATOR.length).equals(TERMINATOR)) throw damaged('frame does not end with a line end');
   const payload = bytes.subarray(FRAME_HEADER_LENGTH, FRAME_HEADER_LENGTH + record.storedLength);
   if (!source.compressed && payload.length !== record.length) throw damaged(`payload of ${payload.length} bytes`);
-  const digest = await decode(payload, { workers, target, compressed: source.compressed }, damaged);
+  const work = { workers, target, compressed: source.compressed, start: record.fileOffset };
+  const digest = await decode(payload, work, damaged);
   if (!digest.equals(record.digest)) throw damaged('digest differs', undefined, 'VB_FRAME_DIGEST');
 }
 
@@ -64,15 +65,15 @@ export async function checkZeroFrame(source: StreamSource, record: FrameRecord):
 
 async function decode(
   payload: Buffer,
-  memory: { readonly workers: WorkerPool; readonly target: Buffer; readonly compressed: boolean },
+  work: { readonly workers: WorkerPool; readonly target: Buffer; readonly compressed: boolean; readonly start: number },
   damaged: (detail: string, cause: unknown) => DamagedFrameError,
 ): Promise<Buffer> {
-  if (!memory.compressed) {
-    payload.copy(memory.target);
-    return (await memory.workers.decode(memory.target, null)).digest;
+  if (!work.compressed) {
+    payload.copy(work.target);
+    return (await work.workers.decode(work.target, null)).digest;
   }
   try {
-    return (await memory.workers.decode(payload, memory.target)).digest;
+    return (await work.workers.decode(payload, work.target, work.start)).digest;
   } catch (error) {
     if (error instanceof VBackupError && error.code === 'VB_FRAME_DAMAGED') throw damaged(error.message, error);
     throw error;

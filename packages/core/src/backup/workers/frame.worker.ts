@@ -89,7 +89,7 @@ function decode(work: Extract<Work, { kind: 'decode' }>): Omit<WorkDone, 'id'> {
   const input = bytesOf(work.input);
   if (work.output === null) return { digest: createHash('sha256').update(input).digest(), length: 0, adler32: 0 };
   const output = bytesOf(work.output);
-  lz4Compressor.decompressFramesInto(input, output);
+  lz4Compressor.decompressFramesInto(input, output, work.start);
   return { digest: createHash('sha256').update(output).digest(), length: output.length, adler32: 0 };
 }
 

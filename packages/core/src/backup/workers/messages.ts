@@ -10,8 +10,8 @@ export interface Region {
 export type Work =
   /** SHA-256 of `input`; with an `output`, also one LZ4 frame of it there. */
   | { readonly kind: 'encode'; readonly input: Region; readonly output: Region | null }
-  /** Decodes `input` (LZ4 frames) to fill `output` (without one: `input` is what it was), and its SHA-256. */
-  | { readonly kind: 'decode'; readonly input: Region; readonly output: Region | null }
+  /** Decodes `input` (LZ4 frames, at `start` in their file) to fill `output` (without one, `input` is it); its SHA-256. */
+  | { readonly kind: 'decode'; readonly input: Region; readonly output: Region | null; readonly start: number }
   /** SHA-256 and Adler-32 of a whole file. */
   | { readonly kind: 'digest'; readonly path: string };
 

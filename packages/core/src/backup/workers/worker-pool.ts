@@ -65,9 +65,13 @@ export class WorkerPool {
     return { digest: Buffer.from(done.digest), length: done.length };
   }
 
-  /** Decodes LZ4 frames to fill `output`; without one, `input` is the disk's bytes. Both in shared memory. */
-  async decode(input: Buffer, output: Buffer | null): Promise<FrameDone> {
-    const job: Work = { kind: 'decode', input: regionOf(input), output: output === null ? null : regionOf(output) };
+  /**
+   * Decodes LZ4 frames to fill `output`; without one, `input` is the disk's bytes. Both in shared memory.
+   * @param start - where `input` lies in its file, for errors
+   */
+  async decode(input: Buffer, output: Buffer | null, start = 0): Promise<FrameDone> {
+    const region = output === null ? null : regionOf(output);
+    const job: Work = { kind: 'decode', input: regionOf(input), output: region, start };
     const done = await this.#post(job, 1);
     return { digest: Buffer.from(done.digest), length: done.length };
   }
