@@ -36,5 +36,7 @@ describe('openRepository', () => {
 
   it('ends where no folder can be made', async () => {
     await assert.rejects(openRepository('/proc/vbackup/deep', { create: true }), { code: 'VB_IO' });
+    const message = '/etc/hostname is not a folder';
+    await assert.rejects(openRepository('/etc/hostname', { create: true }), { code: 'VB_IO', message });
   });
 });

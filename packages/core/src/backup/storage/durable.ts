@@ -1,5 +1,6 @@
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { VBackupError } from '../../errors/index.js';
 import { systemCode, withIo } from './io-error.js';
 
 /** What an unfinished file is called; it counts for nothing. */
@@ -30,9 +31,11 @@ async function makeFolders(path: string): Promise<string | undefined> {
   try {
     await mkdir(path);
   } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
     // Another process may have been quicker.
-    if (systemCode(error) !== 'EEXIST' || !(await isFolder(path))) throw error;
-    return first;
+    if (await isFolder(path)) return first;
+    const cure = 'name another folder, or move away what stands there';
+    throw new VBackupError('VB_IO', `${path} is not a folder`, { cause: error, cure });
   }
   return first ?? path;
 }
