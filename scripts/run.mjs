@@ -58,6 +58,8 @@ const commands = {
       join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'),
       '--reporter',
       join(root, 'scripts', 'reporter.cjs'),
+      // In CI a skipped test is a failure.
+      ...(process.env.CI === 'true' ? ['--forbid-pending'] : []),
       ...specs,
     ]);
   },
