@@ -35,7 +35,7 @@ export function checkSnapshot(snapshot: Snapshot): void {
 function checkDisk(disk: SnapshotDisk): void {
   if (!NAME.test(disk.name) || disk.id === '') throw invalid(`a disk is called ${JSON.stringify(disk.name)}`);
   if (!Number.isSafeInteger(disk.size) || disk.size <= 0) throw invalid(`disk ${disk.name} has ${disk.size} bytes`);
-  if (disk.changes.kind === 'since') checkExtents(disk.changes.extents, disk);
+  if (disk.changes.kind !== 'all') checkExtents(disk.changes.extents, disk);
 }
 
 function checkExtents(extents: readonly Extent[], disk: SnapshotDisk): void {

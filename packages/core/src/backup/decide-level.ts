@@ -78,7 +78,7 @@ function fullNeeded(disk: SnapshotDisk, tip: Extract<Tip, { kind: 'backup' }>): 
   if (known === undefined) return replaced(disk, tip);
   if (known.name !== disk.name) return { reason: 'disk-replaced', detail: `${known.name} is called ${disk.name} now` };
   if (disk.size < known.size) return { reason: 'disk-shrunk', detail: `from ${known.size} to ${disk.size} bytes` };
-  if (disk.changes.kind === 'since') return null;
+  if (disk.changes.kind !== 'all') return null;
   return { reason: disk.changes.reason ?? 'base-missing', detail: disk.changes.detail };
 }
 
@@ -108,4 +108,4 @@ function refuse(requested: RequestedLevel, why: Why, disk?: string): void {
 
 /** As the manifest has it. */
 export const methodOf = ({ disk, level }: DiskDecision): ManifestDisk['method'] =>
-  level !== 'full' && level !== 'copy' && disk.changes.kind === 'since' ? disk.changes.method : 'all';
+  level !== 'full' && level !== 'copy' && disk.changes.kind !== 'all' ? disk.changes.method : 'all';

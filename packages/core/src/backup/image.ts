@@ -18,11 +18,20 @@ export interface ImageSummary {
   readonly storedLength: number;
 }
 
+/** What is known of a range of a disk without reading it. */
+export interface Fingerprint extends Extent {
+  readonly kind: 'data' | 'zero';
+  /** SHA-256 of exactly these bytes; null where only the bytes themselves tell. */
+  readonly digest: Buffer | null;
+}
+
 /** One disk of one backup, its chain resolved. */
 export interface ImageReader extends AsyncDisposable {
   readonly size: number;
   /** Complete cover of `range` (default: the disk), ascending: `data`, or `zero`. */
   extents(range?: Extent): Iterable<AllocationExtent>;
+  /** Complete cover of `range`, ascending, clipped to the disk. @throws VBackupError VB_INDEX_DAMAGED */
+  fingerprints(range: Extent, options?: WithSignal): AsyncIterable<Fingerprint>;
   /** Fills `target`; checks the digest of every frame that it touches. */
   read(offset: number, target: Buffer, options?: WithSignal): Promise<void>;
 }

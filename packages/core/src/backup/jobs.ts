@@ -17,6 +17,8 @@ export interface BackupJob extends WithSignal {
   readonly compression?: Compression | undefined;
   /** Connections per disk. Default 2, fewer where the server does not allow them. */
   readonly connections?: number | undefined;
+  /** An increment compares one of so many shares of what is called unchanged, another one each run. Default: none. */
+  readonly auditShares?: number | undefined;
   readonly onEvent?: OnEvent | undefined;
 }
 

@@ -41,8 +41,10 @@ export interface ManifestDisk {
   readonly level: BackupLevel;
   readonly reason?: FullReason | undefined;
   readonly detail?: string | undefined;
-  /** How the changes were found: `cbt`, or `all` where everything was read. */
+  /** How the changes were found: `cbt`, `digests`, …, or `all` where everything was read. */
   readonly method: string;
+  /** What of the bytes called unchanged was read and compared all the same. */
+  readonly audit?: ManifestAudit | undefined;
   /** The SparseStream file and its index, relative to the chain. */
   readonly file: string;
   readonly index: string;
@@ -50,6 +52,14 @@ export interface ManifestDisk {
   readonly readLength: number;
   readonly dataLength: number;
   readonly storedLength: number;
+}
+
+/** One of `shares` equal shares of the disk was audited: number `share`, counted from 0. */
+export interface ManifestAudit {
+  readonly shares: number;
+  readonly share: number;
+  /** Bytes that were compared. */
+  readonly length: number;
 }
 
 export interface ManifestFile {

@@ -185,7 +185,7 @@ class BackupRun {
 
 function extentsOf({ disk, level }: DiskDecision): readonly Extent[] {
   const standing = level === 'inc' || level === 'diff';
-  return standing && disk.changes.kind === 'since' ? disk.changes.extents : [{ offset: 0, length: disk.size }];
+  return standing && disk.changes.kind !== 'all' ? disk.changes.extents : [{ offset: 0, length: disk.size }];
 }
 
 /** Whether a later increment can stand on this backup. */

@@ -103,12 +103,55 @@ export const BACKUP_CODES = [
   'VB_TARGET_TOO_SMALL',
 ] as const;
 
+/** Files and block devices on this machine, and the programs of QEMU that open images. */
+export const FILE_CODES = [
+  'VB_FILE_CHANGED',
+  'VB_FILE_TYPE',
+  'VB_FILE_SHORT',
+  'VB_FILE_SAME',
+  'VB_IMAGE_LOCKED',
+  'VB_IMAGE_FORMAT',
+  'VB_QEMU_MISSING',
+  'VB_QEMU_FAILED',
+] as const;
+
+/** Faults of VMA archives: those of specs A.1.5 by the name they have there, and what a writer cannot store. */
+export const VMA_CODES = [
+  'VB_VMA_TRUNCATED_HEADER',
+  'VB_VMA_BAD_MAGIC',
+  'VB_VMA_BAD_VERSION',
+  'VB_VMA_BAD_HEADER_SIZE',
+  'VB_VMA_HEADER_MD5',
+  'VB_VMA_BAD_BLOB_BUFFER',
+  'VB_VMA_BAD_CONFIG_POINTER',
+  'VB_VMA_BAD_DEVICE_POINTER',
+  'VB_VMA_EXTENT_MAGIC',
+  'VB_VMA_EXTENT_MD5',
+  'VB_VMA_EXTENT_UUID',
+  'VB_VMA_BLOCK_COUNT',
+  'VB_VMA_TRUNCATED_EXTENT',
+  'VB_VMA_TRAILING_DATA',
+  'VB_VMA_DUPLICATE_CLUSTER',
+  'VB_VMA_MISSING_CLUSTER',
+  'VB_VMA_CLUSTER_RANGE',
+  'VB_VMA_BLOCK_RANGE',
+  'VB_VMA_UNKNOWN_DEVICE',
+  'VB_VMA_VMSTATE_ORDER',
+  'VB_VMA_UNSAFE_NAME',
+  'VB_VMA_DUPLICATE_NAME',
+  'VB_VMA_LIMIT',
+  'VB_VMA_WRITE',
+  'VB_VMA_DIGEST',
+] as const;
+
 export const CORE_ERROR_CODES = [
   ...GENERAL_CODES,
   ...NBD_CODES,
   ...SPARSE_STREAM_CODES,
   ...HYPERVISOR_CODES,
   ...BACKUP_CODES,
+  ...FILE_CODES,
+  ...VMA_CODES,
 ] as const;
 
 export type CoreErrorCode = (typeof CORE_ERROR_CODES)[number];

@@ -111,6 +111,12 @@ export interface Snapshot extends AsyncDisposable {
   readonly configuration: readonly ConfigurationFile[];
 
   /**
+   * Called when everything is read and every reader is closed, before the backup is committed: throws if the disks did
+   * not stay as they were frozen. Missing where the hypervisor freezes them.
+   */
+  confirm?(options?: WithSignal): Promise<void>;
+
+  /**
    * Called after the backup is durable, when every reader is closed. Only this may move the base. What it could not do
    * stays in the journal for `recover`; the backup stands all the same.
    */
@@ -145,7 +151,12 @@ export type Changes =
   /** Everything must be read. `reason` says why, if `since` was given and could not be used. */
   | { readonly kind: 'all'; readonly reason?: FullReason | undefined; readonly detail?: string | undefined }
   /** Only these bytes may differ from `since`: ascending, disjoint, clipped to the size. `method` is for the record. */
-  | { readonly kind: 'since'; readonly extents: readonly Extent[]; readonly method: string };
+  | { readonly kind: 'since'; readonly extents: readonly Extent[]; readonly method: string }
+  /**
+   * Nothing says what changed, or it says too much: these bytes (same promises as above) are read and compared with the
+   * backup that `since` belongs to, and only what differs is stored.
+   */
+  | { readonly kind: 'compare'; readonly extents: readonly Extent[]; readonly method: string };
 
 /** Why a full backup was made where an increment might have been expected. Recorded in the manifest; only grows. */
 export type FullReason =
@@ -160,6 +171,7 @@ export type FullReason =
   | 'disk-shrunk'
   | 'disk-replaced'
   | 'chain-damaged'
+  | 'tracking-missed-changes'
   | 'other-disk';
 
 /** Computes what changed between two points in time of a disk. Inject another one to track changes differently. */

@@ -11,6 +11,8 @@ export interface OptionSpecification {
    * `$CREDENTIALS_DIRECTORY/<name>-<option>`, and never printed.
    */
   readonly secret?: boolean;
+  /** Of plugins that come with vbackup: a flag without the plugin's name, e.g. `bitmap` for `--bitmap`, beside the other. */
+  readonly alias?: string;
 }
 
 /** Keys are kebab-case: `nbd-host` becomes `--xen-nbd-host`, `VBACKUP_XEN_NBD_HOST` and `nbd-host` in `[xen]`. */

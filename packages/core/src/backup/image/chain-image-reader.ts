@@ -5,7 +5,7 @@ import type { AllocationExtent, Extent } from '../../extent/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
 import { FrameIndexReader } from '../frame-index/index-reader.js';
-import type { ImageReader } from '../image.js';
+import type { Fingerprint, ImageReader } from '../image.js';
 import type { Manifest, ManifestDisk } from '../manifest.js';
 import { withIo } from '../storage/io-error.js';
 import { SlotPool } from '../workers/slot-pool.js';
@@ -84,6 +84,18 @@ export class ChainImageReader implements ImageReader {
       last = { kind, offset, length };
     }
     if (last !== undefined) yield last;
+  }
+
+  async *fingerprints(range: Extent, options: WithSignal = {}): AsyncGenerator<Fingerprint> {
+    for (const { offset, length, frame } of this.#map.segments(range)) {
+      options.signal?.throwIfAborted();
+      const record = frame === null ? undefined : await this.#layers[frame.layer]?.index.record(frame.number);
+      if (record === undefined) yield { kind: 'zero', offset, length, digest: null };
+      else {
+        const whole = record.offset === offset && record.length === length;
+        yield { kind: 'data', offset, length, digest: whole ? record.digest : null };
+      }
+    }
   }
 
   async read(offset: number, target: Buffer, options: WithSignal = {}): Promise<void> {

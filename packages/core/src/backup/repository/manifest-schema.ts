@@ -15,6 +15,7 @@ const FULL_REASONS = [
   'disk-shrunk',
   'disk-replaced',
   'chain-damaged',
+  'tracking-missed-changes',
   'other-disk',
 ] as const;
 

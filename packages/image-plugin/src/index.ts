@@ -1,0 +1,2 @@
+export { filePlugin } from './file/plugin.js';
+export { nbdPlugin } from './nbd/plugin.js';
