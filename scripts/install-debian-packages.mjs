@@ -13,6 +13,13 @@ const PROGRAMS = {
   'qemu-io': 'qemu-utils',
   virtnbdrestore: 'virtnbdbackup',
   openssl: 'openssl',
+  'mkfs.ext4': 'e2fsprogs',
+  filefrag: 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
+  xfs_io: 'xfsprogs',
+  'mkfs.btrfs': 'btrfs-progs',
+  mount: 'mount',
+  losetup: 'mount',
 };
 
 /** Installs what is missing if this user may, else says which line installs it. */

@@ -3,6 +3,7 @@ export * from './directory-hypervisor.js';
 export * from './fake-disk.js';
 export * from './fake-hypervisor.js';
 export * from './memory-export.js';
+export * from './mounted-file-system.js';
 export * from './nbd-credentials.js';
 export * from './nbd-fixture.js';
 export * from './raw-client.js';
