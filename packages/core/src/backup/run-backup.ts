@@ -1,4 +1,5 @@
 import { VBackupError } from '../errors/index.js';
+import { withAbortCode } from '../errors/with-abort-code.js';
 import { type Extent, totalLength } from '../extent/index.js';
 import type { Checkpoint, Guest, Journal, JsonObject, Snapshot, Warning } from '../hypervisor/index.js';
 import { checkSnapshot } from './check-snapshot.js';
@@ -7,7 +8,6 @@ import { baseFault, type DiskDecision, decideLevel, type LevelDecision, methodOf
 import type { BackupJob, BackupSummary } from './jobs.js';
 import type { Manifest } from './manifest.js';
 import type { BackupDraft, CommitRecord, Place } from './repository.js';
-import { withAbortCode } from './with-abort-code.js';
 import { sharedWorkers } from './workers/worker-pool.js';
 
 const DEFAULT_CONNECTIONS = 2;

@@ -1,12 +1,12 @@
 import { VBackupError } from '../errors/index.js';
+import { withAbortCode } from '../errors/with-abort-code.js';
 import { type Extent, splitAt } from '../extent/index.js';
 import type { BlockWriter, WithSignal } from '../hypervisor/index.js';
+import { type Slot, SlotPool } from '../memory/slot-pool.js';
 import { frameLengthOf, slotCountOf } from './copy/geometry.js';
 import type { ImageReader } from './image.js';
 import type { RestoreJob, RestoreSummary } from './jobs.js';
 import type { ManifestDisk } from './manifest.js';
-import { withAbortCode } from './with-abort-code.js';
-import { type Slot, SlotPool } from './workers/slot-pool.js';
 import { sharedWorkers } from './workers/worker-pool.js';
 
 /**

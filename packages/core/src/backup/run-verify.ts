@@ -1,8 +1,8 @@
 import { VBackupError } from '../errors/index.js';
+import { withAbortCode } from '../errors/with-abort-code.js';
 import type { VerifyJob, VerifySummary } from './jobs.js';
 import type { Manifest } from './manifest.js';
 import type { Catalogue, Damage } from './repository.js';
-import { withAbortCode } from './with-abort-code.js';
 import { sharedWorkers } from './workers/worker-pool.js';
 
 /**

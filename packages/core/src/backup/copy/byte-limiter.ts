@@ -1,5 +1,5 @@
 import type { WithSignal } from '../../hypervisor/index.js';
-import { WaitingLine } from '../waiting-line.js';
+import { WaitingLine } from '../../memory/waiting-line.js';
 
 /** Lets requests pass while neither their count nor their bytes exceed a bound; one request always passes. In order. */
 export class ByteLimiter {

@@ -1,13 +1,13 @@
 import { VBackupError } from '../../errors/index.js';
 import { type Extent, splitAt } from '../../extent/index.js';
 import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
+import { type Slot, SlotPool } from '../../memory/slot-pool.js';
+import { zeroRuns } from '../../memory/zero-runs.js';
 import type { ImageWriter } from '../image.js';
-import { type Slot, SlotPool } from '../workers/slot-pool.js';
 import { ByteLimiter } from './byte-limiter.js';
 import { Channel } from './channel.js';
 import { frameLengthOf, PAGE_LENGTH, shortestZeroRunOf, slotCountOf } from './geometry.js';
 import { type PlannedRange, planCopy } from './plan-copy.js';
-import { zeroRuns } from './zero-runs.js';
 
 /** The longest request to the device: longer ones leave the processor's cache. */
 const REQUEST_LENGTH = 1024 * 1024;
@@ -176,7 +176,7 @@ class DiskCopy {
         track(writer.zero(range.offset, range.length));
         continue;
       }
-      for (const run of zeroRuns(bytes, shortestZeroRunOf(this.#frameLength))) {
+      for (const run of zeroRuns(bytes, { unit: PAGE_LENGTH, shortest: shortestZeroRunOf(this.#frameLength) })) {
         const offset = range.offset + run.offset;
         if (run.kind === 'zero') track(writer.zero(offset, run.length));
         else track(writer.data(offset, bytes.subarray(run.offset, run.offset + run.length)));

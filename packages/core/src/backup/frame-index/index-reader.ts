@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { ProtocolError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
-import { readFully } from '../storage/durable.js';
-import { withIo } from '../storage/io-error.js';
+import { readFully } from '../../storage/durable.js';
+import { withIo } from '../../storage/io-error.js';
 import {
   decodeRecord,
   FOOTER_MAGIC,

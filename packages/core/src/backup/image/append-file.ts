@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { VBackupError } from '../../errors/index.js';
-import { withIo } from '../storage/io-error.js';
+import { withIo } from '../../storage/io-error.js';
 
 /** A file that grows at its end, by vectored writes; one at a time. */
 export class AppendFile implements AsyncDisposable {

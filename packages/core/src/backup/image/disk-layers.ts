@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
+import { ignoringMissing } from '../../storage/durable.js';
+import { withIo } from '../../storage/io-error.js';
 import type { Manifest, ManifestDisk } from '../manifest.js';
 import { ancestry } from '../repository/ancestry.js';
-import { ignoringMissing } from '../storage/durable.js';
-import { withIo } from '../storage/io-error.js';
 
 /** One backup of a row, and the disk in it. */
 export interface DiskLayer {

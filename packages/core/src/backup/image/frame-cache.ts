@@ -1,5 +1,5 @@
 import type { WithSignal } from '../../hypervisor/index.js';
-import { type Slot, SlotPool } from '../workers/slot-pool.js';
+import { type Slot, SlotPool } from '../../memory/slot-pool.js';
 
 interface Entry {
   readonly slot: Slot;

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { splitAt } from '../../extent/index.js';
+import { SlotPool } from '../../memory/slot-pool.js';
 import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
 import type { Compression } from '../manifest.js';
-import { SlotPool } from '../workers/slot-pool.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 
 /** What incompressible data grows by as an LZ4 frame: header, end mark, and a word per block of 256 KiB. */

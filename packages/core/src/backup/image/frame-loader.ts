@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 import { VBackupError } from '../../errors/index.js';
 import { encodeFrameHeader, FRAME_HEADER_LENGTH, TERMINATOR } from '../../sparse-stream/index.js';
+import { readFully } from '../../storage/durable.js';
+import { ioError } from '../../storage/io-error.js';
 import type { FrameRecord } from '../frame-index/frame-record.js';
-import { readFully } from '../storage/durable.js';
-import { ioError } from '../storage/io-error.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { DamagedFrameError } from './damaged-frame.js';
 

@@ -7,11 +7,11 @@ import {
   SparseStreamEncoder,
   type StreamOptions,
 } from '../../sparse-stream/index.js';
+import { PARTIAL_SUFFIX, publish, syncDirectory } from '../../storage/durable.js';
 import { DIGEST_LENGTH } from '../frame-index/frame-record.js';
 import { FrameIndexWriter } from '../frame-index/index-writer.js';
 import type { ImageSummary, ImageWriter } from '../image.js';
 import type { Compression } from '../manifest.js';
-import { PARTIAL_SUFFIX, publish, syncDirectory } from '../storage/durable.js';
 import type { FileDone, WorkerPool } from '../workers/worker-pool.js';
 import { AppendFile } from './append-file.js';
 import { FrameEncoder, type StoredFrame } from './frame-encoder.js';

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
+import { ignoringMissing } from '../../storage/durable.js';
+import { withIo } from '../../storage/io-error.js';
 import type { Manifest } from '../manifest.js';
-import { ignoringMissing } from '../storage/durable.js';
-import { withIo } from '../storage/io-error.js';
 import { readManifest } from './manifest-file.js';
 import { manifestPath } from './names.js';
 

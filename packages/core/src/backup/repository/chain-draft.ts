@@ -11,12 +11,12 @@ import {
   peerCheckpointName,
   peerConfigName,
 } from '../../sparse-stream/index.js';
+import { ignoringMissing, makeDirectory, writeDurably } from '../../storage/durable.js';
+import { withIo } from '../../storage/io-error.js';
 import { StreamImageWriter } from '../image/stream-image-writer.js';
 import type { ImageWriter } from '../image.js';
 import type { BackupLevel, Manifest, ManifestDisk, ManifestFile } from '../manifest.js';
 import type { BackupDraft, BackupPlan, CommitRecord, DraftDisk, Tip } from '../repository.js';
-import { ignoringMissing, makeDirectory, writeDurably } from '../storage/durable.js';
-import { withIo } from '../storage/io-error.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
 import type { PlaceShape } from './chain-place.js';
 import { removeDraft } from './clean-up.js';

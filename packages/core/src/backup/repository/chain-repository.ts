@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import type { WithSignal } from '../../hypervisor/index.js';
+import { makeDirectory } from '../../storage/durable.js';
 import { ChainImageReader } from '../image/chain-image-reader.js';
 import type { ImageReader } from '../image.js';
 import type { Manifest } from '../manifest.js';
 import type { Catalogue, Damage, Place, PlaceKey, Repository, VerifyOptions } from '../repository.js';
-import { makeDirectory } from '../storage/durable.js';
 import { verifyBackup } from '../verification/verify-backup.js';
 import { ChainPlace } from './chain-place.js';
 import { pathComponent } from './names.js';

@@ -2,8 +2,8 @@ import { access, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
 import type { Leftover } from '../../hypervisor/index.js';
-import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
-import { systemCode, withIo } from '../storage/io-error.js';
+import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../../storage/durable.js';
+import { systemCode, withIo } from '../../storage/io-error.js';
 import type { JournalRecord } from './journal.js';
 import { manifestPath, SIDE_FOLDER } from './names.js';
 

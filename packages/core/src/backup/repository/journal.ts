@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { VBackupError } from '../../errors/index.js';
 import type { Journal, JsonObject } from '../../hypervisor/index.js';
-import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
-import { withIo } from '../storage/io-error.js';
+import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../../storage/durable.js';
+import { withIo } from '../../storage/io-error.js';
 import { parseJson } from './json-text.js';
 import { jsonObject } from './manifest-schema.js';
 

@@ -2,8 +2,8 @@ import { link, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path';
 import { z } from 'zod';
 import { VBackupError } from '../../errors/index.js';
-import { ignoringMissing } from '../storage/durable.js';
-import { systemCode, withIo } from '../storage/io-error.js';
+import { ignoringMissing } from '../../storage/durable.js';
+import { systemCode, withIo } from '../../storage/io-error.js';
 import { parseJson } from './json-text.js';
 import { randomId } from './names.js';
 import { ownIdentity, processIdentity, stateOf } from './process-identity.js';

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { VBackupError } from '../../errors/index.js';
+import { ioError } from '../../storage/io-error.js';
 import type { Manifest } from '../manifest.js';
-import { ioError } from '../storage/io-error.js';
 import { jsonObject, manifestSchema } from './manifest-schema.js';
 
 /** A manifest is small: names, and one line per file. More is no manifest. */

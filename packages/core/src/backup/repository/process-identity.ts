@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
-import { systemCode } from '../storage/io-error.js';
+import { systemCode } from '../../storage/io-error.js';
 
 /** Who holds a lock: a process that is not mixed up with a later one of the same number. */
 export const processIdentity = z.object({

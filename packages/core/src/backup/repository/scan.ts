@@ -2,10 +2,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
+import { ignoringMissing } from '../../storage/durable.js';
+import { withIo } from '../../storage/io-error.js';
 import type { Manifest } from '../manifest.js';
 import type { Catalogue, DamagedManifest } from '../repository.js';
-import { ignoringMissing } from '../storage/durable.js';
-import { withIo } from '../storage/io-error.js';
 import { readManifest } from './manifest-file.js';
 import { CHAIN_PATTERN, ID_PATTERN, manifestPath, SIDE_FOLDER } from './names.js';
 

@@ -3,8 +3,8 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
 import type { BlockWriter, OpenTarget, TargetSpecification } from '../../hypervisor/index.js';
-import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
-import { ioError, withIo } from '../storage/io-error.js';
+import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../../storage/durable.js';
+import { ioError, withIo } from '../../storage/io-error.js';
 
 /** Zeros are written in pieces of this length where they must be written. */
 const ZERO_LENGTH = 1024 * 1024;

@@ -1,10 +1,10 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ProtocolError, VBackupError } from '../../errors/index.js';
+import { ignoringMissing } from '../../storage/durable.js';
+import { withIo } from '../../storage/io-error.js';
 import type { Manifest, ManifestDisk, ManifestFile } from '../manifest.js';
 import type { Damage, VerifyOptions } from '../repository.js';
-import { ignoringMissing } from '../storage/durable.js';
-import { withIo } from '../storage/io-error.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
 import { verifyDisk } from './verify-disk.js';
 

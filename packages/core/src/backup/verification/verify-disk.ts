@@ -1,6 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { WithSignal } from '../../hypervisor/index.js';
+import { SlotPool } from '../../memory/slot-pool.js';
 import { encodeFrameHeader, FRAME_HEADER_LENGTH, TERMINATOR } from '../../sparse-stream/index.js';
+import { readFully } from '../../storage/durable.js';
 import { frameLengthOf } from '../copy/geometry.js';
 import type { OnEvent } from '../events.js';
 import type { FrameRecord } from '../frame-index/frame-record.js';
@@ -10,8 +12,6 @@ import { DamagedFrameError } from '../image/damaged-frame.js';
 import { checkZeroFrame, loadFrame, type StreamSource, storedSlotLength } from '../image/frame-loader.js';
 import type { Manifest, ManifestDisk } from '../manifest.js';
 import type { Damage } from '../repository.js';
-import { readFully } from '../storage/durable.js';
-import { SlotPool } from '../workers/slot-pool.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
 
 /** Frames that are checked at once. */

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 import { parentPort } from 'node:worker_threads';
 import { Adler32 } from '../../sparse-stream/adler32.js';
 import { lz4Compressor } from '../../sparse-stream/lz4.js';
-import { systemCode } from '../storage/io-error.js';
+import { systemCode } from '../../storage/io-error.js';
 import { isJob, type Job, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
 
 // Runs in a worker thread: everything that costs processor time and needs no other thread's state. It reads regular

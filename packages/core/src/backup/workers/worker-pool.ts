@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { VBackupError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
-import { ioError } from '../storage/io-error.js';
+import { ioError } from '../../storage/io-error.js';
 import { isResult, type Region, type Work, type WorkDone } from './messages.js';
 
 const WORKER_COUNT = 2;

@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { VBackupError } from '../../errors/index.js';
+import { VBackupError } from '../errors/index.js';
 import { systemCode, withIo } from './io-error.js';
 
 /** What an unfinished file is called; it counts for nothing. */

@@ -1,4 +1,4 @@
-import { VBackupError } from '../../errors/index.js';
+import { VBackupError } from '../errors/index.js';
 
 /** The `code` of a system call's error (`ENOENT`, …), or undefined for anything else. */
 export function systemCode(error: unknown): string | undefined {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import type { WithSignal } from '../../hypervisor/index.js';
-import { WaitingLine } from '../waiting-line.js';
+import type { WithSignal } from '../hypervisor/index.js';
 import { spareMemory } from './spare-memory.js';
+import { WaitingLine } from './waiting-line.js';
 
 /** A piece of the pool; whoever acquired it releases it, once. */
 export interface Slot {

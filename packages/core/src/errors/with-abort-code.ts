@@ -1,4 +1,4 @@
-import { VBackupError } from '../errors/index.js';
+import { VBackupError } from './errors.js';
 
 /**
  * Runs `work`; a plain `controller.abort()` comes out as VB_ABORTED, as a program expects a code. A reason that was given
