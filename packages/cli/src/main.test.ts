@@ -59,6 +59,22 @@ describe('vbackup', () => {
       });
     }
 
+    it('refuses a secret by its short name as well', async () => {
+      await program.refused('--hypervisor test d --password=hunter3', 'VB_CLI_SECRET_AS_ARGUMENT');
+      assert.doesNotMatch(program.world.stderr.text, /hunter3/);
+      assert.match(program.world.stderr.text, /--password is refused.*\n.*VBACKUP_TEST_PASSWORD_FILE/);
+    });
+
+    for (const line of [
+      '--test-zone a --zone b',
+      '--zone=a --test-zone=b',
+      '--careful --no-test-careful',
+      '--no-careful --test-careful',
+    ]) {
+      it(`refuses one option with two values: ${line}`, () =>
+        program.refused(`--hypervisor test d ${line}`, 'VB_CLI_USAGE'));
+    }
+
     it('does not repeat the value of a misspelt option', async () => {
       await program.refused('--hypervisor test d --test-pasword=hunter3', 'VB_CLI_USAGE');
       assert.doesNotMatch(program.world.stderr.text, /hunter3/);
@@ -85,7 +101,14 @@ describe('vbackup', () => {
     it('shows the options of the named hypervisor, but no secret', async () => {
       assert.equal(await program.run('--hypervisor test --help'), 0);
       assert.match(program.world.stdout.text, /--test-url <URL>/);
-      assert.doesNotMatch(program.world.stdout.text, /--test-password/);
+      assert.doesNotMatch(program.world.stdout.text, /password/);
+    });
+
+    it('shows the short name of an option beside the other, unless it is taken', async () => {
+      assert.equal(await program.run('--hypervisor test --help'), 0);
+      assert.match(program.world.stdout.text, /--zone, --test-zone <NAME>/);
+      assert.match(program.world.stdout.text, /--careful, --test-careful/);
+      assert.match(program.world.stdout.text, /^ +--test-depth <NUMBER>/m);
     });
   });
 
@@ -132,6 +155,32 @@ describe('vbackup', () => {
         password: 'hunter2',
       };
       assert.deepEqual(await values('--hypervisor test a --test-url flag --no-test-fast'), expected);
+    });
+
+    it('come from a flag without the name of the plugin as well', async () => {
+      const expected = { url: 'https://host', zone: 'east', careful: false, password: 'hunter2' };
+      for (const flags of [
+        '--zone east --no-careful',
+        '--zone=east --test-zone east --no-careful --no-test-careful',
+        '--test-zone=east --no-test-careful',
+      ]) {
+        program.world.fake.jobs.length = 0;
+        assert.deepEqual(await values(`--hypervisor test a ${flags}`), expected, flags);
+      }
+    });
+
+    it('leave a flag of the command alone', async () => {
+      assert.deepEqual(await values('--hypervisor test a --level full --test-depth 3'), {
+        url: 'https://host',
+        depth: 3,
+        password: 'hunter2',
+      });
+      assert.equal(program.world.fake.jobs[0]?.level, 'full');
+    });
+
+    it('have no short name in the environment', async () => {
+      program.world.env['VBACKUP_ZONE'] = 'east';
+      assert.deepEqual(await values('--hypervisor test a'), { url: 'https://host', password: 'hunter2' });
     });
 
     it('may be missing only where they are not required', async () => {

@@ -9,7 +9,7 @@ import { EXIT } from './exit-codes.js';
 import { failureOf } from './failure.js';
 import { readCommandLine } from './grammar/command-line.js';
 import type { Invocation } from './grammar/invocation.js';
-import { checkPluginFlags } from './grammar/plugin-flags.js';
+import { checkForeignAliases, checkPluginFlags, unknownFlags } from './grammar/plugin-flags.js';
 import { COMMAND_NAMES } from './grammar/program.js';
 import { type Scan, scan } from './grammar/scan.js';
 import { Interruption } from './interruption.js';
@@ -37,6 +37,8 @@ export async function main(args: readonly string[], world: World): Promise<numbe
   try {
     const used = await pluginsIn(seen, plugins);
     checkPluginFlags(seen, used, Object.keys(BUILT_IN_PLUGINS));
+    const unknown = unknownFlags(seen, used);
+    if (unknown.length > 0) checkForeignAliases(unknown, seen, await builtIn(plugins));
     invocation = readCommandLine({ args: withCommand(args, seen), plugins: used, world, version: version() });
     if (invocation === undefined) return EXIT.done;
     output = new Output(world, invocation.command, renderersFor(world, invocation.options));
@@ -67,6 +69,9 @@ async function pluginsIn({ hypervisor, words, help }: Scan, plugins: Plugins): P
   }
   return [...used.values()];
 }
+
+const builtIn = (plugins: Plugins): Promise<HypervisorPlugin[]> =>
+  Promise.all(Object.keys(BUILT_IN_PLUGINS).map((name) => plugins.load(name)));
 
 /** `vbackup --hypervisor xen --help` asks for the help of `backup`. */
 function withCommand(args: readonly string[], { hypervisor, help, words }: Scan): readonly string[] {

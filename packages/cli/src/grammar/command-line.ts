@@ -72,7 +72,9 @@ function asUsageError(error: CommanderError, program: Command): VBackupError {
 }
 
 const flagsOf = (program: Command): string[] =>
-  [program, ...program.commands].flatMap(({ options }) => options.flatMap(({ long }) => long ?? []));
+  [program, ...program.commands].flatMap(({ options }) =>
+    options.flatMap(({ short, long }) => [short, long].filter((flag) => flag !== undefined)),
+  );
 
 function cureFor(program: Command): string {
   const command = program.args.find((arg) => COMMAND_NAMES.includes(arg));

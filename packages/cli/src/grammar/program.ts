@@ -119,24 +119,38 @@ function parseConnections(text: string): number {
 }
 
 function withPlugins(command: Command, plugins: readonly HypervisorPlugin[]): Command {
+  const taken = new Set([...globalOptions(), ...command.options].flatMap(({ short, long }) => [short, long]));
   for (const plugin of plugins) {
     for (const [name, specification] of Object.entries(plugin.options)) {
       if (specification.secret === true) continue;
-      for (const option of pluginOptions(plugin.name, name, specification)) command.addOption(option);
+      const alias = freeAlias(specification, taken);
+      for (const option of pluginOptions({ plugin: plugin.name, name, alias }, specification)) {
+        command.addOption(option);
+        taken.add(option.short).add(option.long);
+      }
     }
   }
   return command;
 }
 
-function pluginOptions(plugin: string, name: string, specification: OptionSpecification): Option[] {
-  const flag = `--${plugin}-${name}`;
+/** The flag without the plugin's name; the command's own flags come first, and in help the plugin that comes first. */
+function freeAlias({ alias }: OptionSpecification, taken: ReadonlySet<string | undefined>): string | undefined {
+  return alias === undefined || taken.has(`--${alias}`) || taken.has(`--no-${alias}`) ? undefined : alias;
+}
+
+interface PluginFlag {
+  readonly plugin: string;
+  readonly name: string;
+  readonly alias: string | undefined;
+}
+
+function pluginOptions({ plugin, name, alias }: PluginFlag, specification: OptionSpecification): Option[] {
+  const flags = (prefix: string): string =>
+    [...(alias === undefined ? [] : [alias]), `${plugin}-${name}`].map((flag) => prefix + flag).join(', ');
   const group = `Options of ${plugin}:`;
   if (specification.type === 'boolean') {
-    return [
-      new Option(flag, specification.description).helpGroup(group),
-      new Option(flag.replace('--', '--no-')).hideHelp(),
-    ];
+    return [new Option(flags('--'), specification.description).helpGroup(group), new Option(flags('--no-')).hideHelp()];
   }
   const placeholder = specification.placeholder ?? specification.type.toUpperCase();
-  return [new Option(`${flag} <${placeholder}>`, specification.description).helpGroup(group)];
+  return [new Option(`${flags('--')} <${placeholder}>`, specification.description).helpGroup(group)];
 }

@@ -7,6 +7,8 @@ export interface Scan {
   readonly help: boolean;
   /** Arguments that look like long flags, without their value: `--xen-url`. */
   readonly flags: readonly string[];
+  /** What the last of these flags was given, if it was: `--url=x` and `--url x`. */
+  readonly valueOf: (flag: string) => string | undefined;
   /** Everything else before and after `--`: commands, operands and values of flags. */
   readonly words: readonly string[];
 }
@@ -29,6 +31,7 @@ export function scan(args: readonly string[]): Scan {
     verbose: parsed.includes('--verbose') || short('v'),
     help: parsed.includes('--help') || parsed[0] === 'help' || short('h'),
     flags: parsed.filter((arg) => /^--[a-z]/.test(arg)).map((arg) => arg.split('=')[0] ?? arg),
+    valueOf,
     words: args.filter((arg) => !arg.startsWith('-')),
   };
 }

@@ -10,7 +10,10 @@ const SOURCE = `export const plugin = {
     ca: { type: 'file', description: 'certificates' },
     fast: { type: 'boolean', description: 'hurry' },
     retries: { type: 'number', description: 'how often' },
-    password: { type: 'string', description: 'secret', secret: true, required: true },
+    zone: { type: 'string', description: 'which part', placeholder: 'NAME', alias: 'zone' },
+    careful: { type: 'boolean', description: 'take care', alias: 'careful' },
+    depth: { type: 'number', description: 'an alias that is taken', alias: 'level' },
+    password: { type: 'string', description: 'secret', secret: true, required: true, alias: 'password' },
   },
   register() {},
   async connect(values, { onWarning }) {

@@ -11,7 +11,10 @@ export interface OptionSpecification {
    * `$CREDENTIALS_DIRECTORY/<name>-<option>`, and never printed.
    */
   readonly secret?: boolean;
-  /** Of plugins that come with vbackup: a flag without the plugin's name, e.g. `bitmap` for `--bitmap`, beside the other. */
+  /**
+   * A flag without the plugin's name, e.g. `bitmap` for `--bitmap`, that is known beside `--<name>-<option>` while the
+   * plugin is in use. A flag of the command itself comes first. Meant for the plugins that come with vbackup.
+   */
   readonly alias?: string;
 }
 

@@ -40,5 +40,8 @@ function faultOfOption(name: string, option: unknown): string | undefined {
   if (!('description' in option) || typeof option.description !== 'string') {
     return `its option ${name} has no description`;
   }
+  if ('alias' in option && (typeof option.alias !== 'string' || !OPTION_NAME.test(option.alias))) {
+    return `its option ${name} has an alias that is not in kebab-case`;
+  }
   return undefined;
 }

@@ -39,6 +39,7 @@ describe('registerPlugin', () => {
   for (const [fault, plugin] of [
     ['an upper-case name', pluginNamed('Xen')],
     ['an option that is no kebab-case', pluginNamed('test', { fooBar: { type: 'string', description: '' } })],
+    ['an alias that is no flag', pluginNamed('test', { foo: { type: 'string', description: '', alias: '--foo' } })],
   ] as const) {
     it(`refuses ${fault}`, () => {
       assert.throws(() => registerPlugin(plugin, container.createChildContainer()), { code: 'VB_PLUGIN_INVALID' });
