@@ -13,6 +13,7 @@ const PROGRAMS = {
   'qemu-io': 'qemu-utils',
   virtnbdrestore: 'virtnbdbackup',
   openssl: 'openssl',
+  setpriv: 'util-linux',
   'mkfs.ext4': 'e2fsprogs',
   filefrag: 'e2fsprogs',
   'mkfs.xfs': 'xfsprogs',

@@ -1,3 +1,6 @@
+import { z } from 'zod';
+import { VBackupError } from '../errors/index.js';
+
 /** What `qemu-img info` says of an image. */
 export interface ImageInfo {
   /** QEMU's name: `raw`, `qcow2`, `vpc` (VHD), `vhdx`, `vmdk`, `vdi`. */
@@ -20,4 +23,64 @@ export interface DirtyBitmap {
   readonly auto: boolean;
   /** It was not closed properly: it may have missed writes. */
   readonly inUse: boolean;
+}
+
+/** QEMU's `ImageInfo` (qapi/block-core.json), as far as it is used here. */
+const InfoSchema = z.object({
+  format: z.string(),
+  'virtual-size': z.number().int().nonnegative(),
+  'backing-filename': z.string().optional(),
+  encrypted: z.boolean().optional(),
+  'format-specific': z
+    .object({
+      data: z
+        .object({
+          'data-file': z.string().optional(),
+          bitmaps: z
+            .array(
+              z.object({
+                name: z.string(),
+                granularity: z.number().int().positive(),
+                flags: z.array(z.string()),
+              }),
+            )
+            .optional(),
+        })
+        .optional(),
+    })
+    .optional(),
+});
+
+/**
+ * Reads what `qemu-img info --output=json` printed.
+ * @throws VBackupError VB_QEMU_FAILED if it is anything else
+ */
+export function parseImageInfo(text: string, path: string): ImageInfo {
+  const parsed = InfoSchema.safeParse(jsonOf(text));
+  if (!parsed.success) {
+    throw new VBackupError('VB_QEMU_FAILED', `qemu-img says nothing of use about ${path}`, { cause: parsed.error });
+  }
+  const { format, encrypted, 'virtual-size': virtualSize, 'backing-filename': backing } = parsed.data;
+  const specific = parsed.data['format-specific']?.data;
+  return {
+    format,
+    virtualSize,
+    backingFile: backing ?? null,
+    dataFile: specific?.['data-file'] ?? null,
+    encrypted: encrypted ?? false,
+    bitmaps: (specific?.bitmaps ?? []).map(({ name, granularity, flags }) => ({
+      name,
+      granularity,
+      auto: flags.includes('auto'),
+      inUse: flags.includes('in-use'),
+    })),
+  };
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

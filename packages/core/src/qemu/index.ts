@@ -1,1 +1,4 @@
-export type * from './image-info.js';
+export type { DirtyBitmap, ImageInfo } from './image-info.js';
+export { newQemuFolder, removeQemuFolder } from './qemu-folder.js';
+export { QemuNbd, type QemuNbdOptions } from './qemu-nbd.js';
+export { type ImageInfoOptions, imageInfo } from './query-image.js';
