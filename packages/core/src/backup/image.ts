@@ -23,6 +23,11 @@ export interface Fingerprint extends Extent {
   readonly kind: 'data' | 'zero';
   /** SHA-256 of exactly these bytes; null where only the bytes themselves tell. */
   readonly digest: Buffer | null;
+  /**
+   * The stored frame that these bytes are a part of, by the SHA-256 of all of it and its offset on the disk: where two
+   * images name the same one, they hold the same bytes. Missing for zeros.
+   */
+  readonly frame?: { readonly digest: Buffer; readonly offset: number } | undefined;
 }
 
 /** One disk of one backup, its chain resolved. */

@@ -1,4 +1,8 @@
 export { type CopyOptions, type CopySummary, copyDisk } from './copy/copy-disk.js';
+export { type DiffDeviceOptions, diffDevice } from './diff/diff-device.js';
+export { type DiffImagesOptions, diffImages } from './diff/diff-images.js';
+export type { ChangedExtent } from './diff/differing-extents.js';
+export { type FirstDifferenceOptions, firstDifference } from './diff/first-difference.js';
 export * from './events.js';
 export { DamagedFrameError } from './image/damaged-frame.js';
 export * from './image.js';

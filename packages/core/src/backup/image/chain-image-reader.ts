@@ -93,7 +93,8 @@ export class ChainImageReader implements ImageReader {
       if (record === undefined) yield { kind: 'zero', offset, length, digest: null };
       else {
         const whole = record.offset === offset && record.length === length;
-        yield { kind: 'data', offset, length, digest: whole ? record.digest : null };
+        const { digest } = record;
+        yield { kind: 'data', offset, length, digest: whole ? digest : null, frame: { digest, offset: record.offset } };
       }
     }
   }
