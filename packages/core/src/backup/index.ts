@@ -1,3 +1,4 @@
+export { type CopyDeviceJob, type CopyDeviceSummary, copyDevice } from './copy/copy-device.js';
 export { type CopyOptions, type CopySummary, copyDisk } from './copy/copy-disk.js';
 export { type DiffDeviceOptions, diffDevice } from './diff/diff-device.js';
 export { type DiffImagesOptions, diffImages } from './diff/diff-images.js';
