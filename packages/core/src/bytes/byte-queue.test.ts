@@ -30,6 +30,36 @@ describe('ByteQueue', () => {
     assert.equal(queue.take(4)?.toString(), 'abcd');
   });
 
+  it('takes back what was taken, in front of what is waiting', () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array()), fc.array(fc.nat(9)), (chunks, lengths) => {
+        const queue = new ByteQueue();
+        for (const chunk of chunks) queue.push(Buffer.from(chunk));
+        const whole = Buffer.concat(chunks);
+        for (const length of lengths) {
+          const part = queue.take(length);
+          if (part === undefined) continue;
+          const kept = Math.floor(length / 2);
+          queue.unshift(part.subarray(kept));
+          assert.equal(queue.offset + queue.length, whole.length);
+        }
+        const { offset } = queue;
+        assert.deepEqual(queue.take(queue.length), whole.subarray(offset));
+      }),
+    );
+  });
+
+  it('gathers into memory that it is given, but only what does not lie together', () => {
+    const queue = new ByteQueue();
+    const scratch = Buffer.alloc(4);
+    for (const text of ['abc', 'def', 'ghijkl']) queue.push(Buffer.from(text));
+    assert.equal(queue.take(2, scratch)?.toString(), 'ab');
+    assert.deepEqual(scratch, Buffer.alloc(4));
+    assert.equal(queue.take(3, scratch)?.toString(), 'cde');
+    assert.equal(scratch.toString('latin1', 0, 3), 'cde');
+    assert.equal(queue.take(5, scratch)?.toString(), 'fghij', 'longer than the memory that was given');
+  });
+
   it('shows what comes next without taking it', () => {
     const queue = new ByteQueue();
     assert.equal(queue.peekSome(), undefined);

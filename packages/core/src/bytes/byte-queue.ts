@@ -24,15 +24,32 @@ export class ByteQueue {
     this.#length += chunk.length;
   }
 
-  /** Takes exactly `length` bytes, or nothing (undefined) while fewer are there. */
-  take(length: number): Buffer | undefined {
+  /** Puts bytes back in front, as if they had not been taken. They must be the last that were. */
+  unshift(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    const first = this.#chunks[0];
+    if (first !== undefined && this.#head > 0) this.#chunks[0] = first.subarray(this.#head);
+    this.#head = 0;
+    this.#chunks.unshift(bytes);
+    this.#length += bytes.length;
+    this.#consumed -= bytes.length;
+  }
+
+  /**
+   * Takes exactly `length` bytes, or nothing (undefined) while fewer are there. Bytes that do not lie together are copied
+   * into `scratch` if it is given and long enough, else into memory of their own.
+   */
+  take(length: number, scratch?: Buffer): Buffer | undefined {
     if (length > this.#length) return undefined;
     this.#consumed += length;
     this.#length -= length;
     const first = this.#chunks[0];
     if (first === undefined || length === 0) return Buffer.alloc(0);
     if (first.length - this.#head >= length) return this.#advance(first, length);
-    return this.#gather(length);
+    return this.#gather(
+      scratch !== undefined && scratch.length >= length ? scratch.subarray(0, length) : undefined,
+      length,
+    );
   }
 
   /** Takes up to `limit` bytes that lie together, without a copy; undefined when nothing is there. */
@@ -50,8 +67,8 @@ export class ByteQueue {
     return this.#chunks[0]?.subarray(this.#head);
   }
 
-  #gather(length: number): Buffer {
-    const result = Buffer.allocUnsafe(length);
+  #gather(target: Buffer | undefined, length: number): Buffer {
+    const result = target ?? Buffer.allocUnsafe(length);
     let filled = 0;
     for (let first = this.#chunks[0]; first !== undefined && filled < length; first = this.#chunks[0]) {
       const part = this.#advance(first, Math.min(length - filled, first.length - this.#head));

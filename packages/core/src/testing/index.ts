@@ -10,3 +10,5 @@ export * from './raw-client.js';
 export * from './repository-fixture.js';
 export * from './scripted-nbd-server.js';
 export * from './tools.js';
+export * from './vma-archive.js';
+export * from './vma-fixture.js';
