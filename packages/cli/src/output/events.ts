@@ -29,18 +29,30 @@ export type StartEvent =
       readonly reason: string | null;
       readonly detail: string | null;
       readonly planned: number;
+    }
+  | {
+      readonly type: 'start';
+      readonly scope: 'audit';
+      readonly command: CommandName;
+      readonly disk: string;
+      /** From 0. */
+      readonly share: number;
+      readonly shares: number;
+      readonly planned: number;
     };
 
 export interface ProgressEvent {
   readonly type: 'progress';
   readonly disk: string;
+  /** Of the disk's audit, which comes before the disk itself. */
+  readonly audit?: true | undefined;
   readonly done: number;
   readonly planned: number;
   /** Bytes per second over the last seconds. */
   readonly rate: number;
   /** Null while nobody can tell. */
   readonly secondsLeft: number | null;
-  /** Present in the disk's last event. */
+  /** Present in the last event of the disk, and of its audit. */
   readonly finished?: DiskResult | undefined;
 }
 

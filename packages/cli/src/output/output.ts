@@ -1,7 +1,7 @@
 import type { WorkEvent } from '@vbackup/core';
 import { type Failure, failureOf } from '../failure.js';
 import type { World } from '../world.js';
-import type { CommandName, ItemSummary, OutputEvent, Renderer, RunSummary } from './events.js';
+import type { CommandName, DiskResult, ItemSummary, OutputEvent, Renderer, RunSummary } from './events.js';
 import { Rate } from './rate.js';
 
 /** How often a disk's progress is told. */
@@ -9,6 +9,7 @@ const PROGRESS_MS = 500;
 
 interface DiskProgress {
   readonly rate: Rate;
+  readonly audit?: true;
   toldAt: number;
   planned: number;
 }
@@ -74,23 +75,37 @@ export class Output {
         this.#emit({ type: 'start', scope: 'disk', command: this.#command, disk, size, level, ...why, planned });
         break;
       }
+      case 'audit-start': {
+        const { disk, share, shares, planned } = event;
+        this.#disks.set(disk, { rate: new Rate(), toldAt: Number.NEGATIVE_INFINITY, planned, audit: true });
+        this.#emit({ type: 'start', scope: 'audit', command: this.#command, disk, share, shares, planned });
+        break;
+      }
       case 'progress':
         this.#progress(event.disk, event.done, event.planned);
         break;
       case 'warning':
         this.warning(event.code, event.message, event.disk);
         break;
+      case 'audit-done':
+        this.#done(event.disk, { read: event.length, data: 0, stored: 0, elapsedMs: event.elapsedMs }, event.length);
+        break;
       case 'disk-done': {
         const { disk, read, data, stored, elapsedMs } = event;
-        const planned = this.#disks.get(disk)?.planned ?? read;
-        const rate = elapsedMs > 0 ? Math.round((planned / elapsedMs) * 1000) : 0;
-        const finished = { read, data, stored, elapsedMs: Math.round(elapsedMs) };
-        this.#emit({ type: 'progress', disk, done: planned, planned, rate, secondsLeft: 0, finished });
-        this.#disks.delete(disk);
+        this.#done(disk, { read, data, stored, elapsedMs }, this.#disks.get(disk)?.planned ?? read);
         break;
       }
     }
   };
+
+  #done(disk: string, result: DiskResult, done: number): void {
+    const { planned, audit } = this.#disks.get(disk) ?? { planned: done };
+    const elapsedMs = Math.round(result.elapsedMs);
+    const rate = result.elapsedMs > 0 ? Math.round((done / result.elapsedMs) * 1000) : 0;
+    const finished = { ...result, elapsedMs };
+    this.#emit({ type: 'progress', disk, audit, done, planned, rate, secondsLeft: 0, finished });
+    this.#disks.delete(disk);
+  }
 
   #progress(disk: string, done: number, planned: number): void {
     const known = this.#disks.get(disk);
@@ -101,7 +116,7 @@ export class Output {
     known.toldAt = time;
     const rate = Math.round(known.rate.update(done, time));
     const secondsLeft = rate > 0 ? Math.round((planned - done) / rate) : null;
-    this.#emit({ type: 'progress', disk, done, planned, rate, secondsLeft });
+    this.#emit({ type: 'progress', disk, audit: known.audit, done, planned, rate, secondsLeft });
   }
 
   #emit(event: OutputEvent): void {

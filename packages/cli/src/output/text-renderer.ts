@@ -75,6 +75,10 @@ export class TextRenderer implements Renderer {
       if (this.#options.verbose) this.#say(`vbackup ${event.version}: ${event.command}`);
     } else if (event.scope === 'item') {
       this.#say(`${event.command} ${event.id}: ${printable(event.guest)}`);
+    } else if (event.scope === 'audit') {
+      const share = `share ${event.share + 1} of ${event.shares}`;
+      this.#say(`${printable(event.disk)}: audit of ${formatBytes(event.planned)} that are called unchanged, ${share}`);
+      this.#lineAt.set(event.disk, this.#world.now());
     } else {
       const reason = event.reason === null ? '' : ` (${event.reason})`;
       const detail = event.detail === null ? '' : `: ${printable(event.detail)}`;
@@ -90,13 +94,15 @@ export class TextRenderer implements Renderer {
       const { elapsedMs } = event.finished;
       this.#live?.remove(event.disk);
       const rate = `${formatSeconds(elapsedMs / 1000)}, ${formatBytes(event.rate)}/s`;
-      this.#say(`${disk}: ${finishedText(this.#command, event.finished)} in ${rate}`);
+      const what = event.audit === true ? auditText(event.finished) : finishedText(this.#command, event.finished);
+      this.#say(`${disk}: ${what} in ${rate}`);
       return;
     }
     if (!this.#options.progress) return;
     const left = event.secondsLeft === null ? '' : `  ${formatSeconds(event.secondsLeft)} left`;
     const bytes = `${formatBytes(event.done)} of ${formatBytes(event.planned)}`;
-    const line = `${disk}: ${formatPercent(event.done, event.planned)}  ${bytes}  ${formatBytes(event.rate)}/s${left}`;
+    const work = event.audit === true ? 'audit ' : '';
+    const line = `${disk}: ${work}${formatPercent(event.done, event.planned)}  ${bytes}  ${formatBytes(event.rate)}/s${left}`;
     if (this.#live !== undefined) {
       this.#live.set(event.disk, line, time);
     } else if (time - (this.#lineAt.get(event.disk) ?? 0) >= PROGRESS_LINE_MS) {
@@ -153,6 +159,9 @@ export class TextRenderer implements Renderer {
     return this.#options.color ? `\x1b[${color}m${text}\x1b[0m` : text;
   }
 }
+
+/** A difference is told by a warning. */
+const auditText = ({ read }: DiskResult): string => `${formatBytes(read)} audited`;
 
 function finishedText(command: CommandName, { read, data, stored }: DiskResult): string {
   if (command === 'restore') return `${formatBytes(read)} written`;

@@ -19,7 +19,8 @@ export interface LevelDecision {
   readonly disks: readonly DiskDecision[];
 }
 
-type Why = { readonly reason: FullReason; readonly detail?: string | undefined };
+/** Why a full is made. */
+export type Why = { readonly reason: FullReason; readonly detail?: string | undefined };
 
 /** Why nothing can stand on the tip; null if something can. */
 export function baseFault(tip: Tip): Why | null {
@@ -29,16 +30,20 @@ export function baseFault(tip: Tip): Why | null {
   return { reason: 'no-change-tracking', detail: `backup ${tip.manifest.id} kept no checkpoint` };
 }
 
+export interface LevelState {
+  readonly tip: Tip;
+  readonly disks: readonly SnapshotDisk[];
+  /** By disk id: why nothing can stand on what the tip has of it, though the plugin sees no reason. */
+  readonly faults?: ReadonlyMap<string, Why> | undefined;
+}
+
 /**
- * An increment if every disk that the chain knows has changes since its tip; a disk that is new there gets a full of its
- * own beside them. Otherwise a full of the whole guest.
+ * An increment if every disk that the chain knows has changes since its tip, or can be compared with it; a disk that is new
+ * there gets a full of its own beside them. Otherwise a full of the whole guest.
  * @throws VBackupError VB_CHAIN_BROKEN: `inc` or `diff` was asked for and a full is needed
  */
-export function decideLevel(
-  requested: RequestedLevel,
-  state: { readonly tip: Tip; readonly disks: readonly SnapshotDisk[] },
-): LevelDecision {
-  const { tip, disks } = state;
+export function decideLevel(requested: RequestedLevel, state: LevelState): LevelDecision {
+  const { tip, disks, faults } = state;
   if (requested === 'copy') return { level: 'copy', disks: disks.map((disk) => ({ disk, level: 'copy' })) };
   if (requested === 'full') return allFull(disks, { reason: 'requested' });
   const fault = baseFault(tip);
@@ -47,7 +52,7 @@ export function decideLevel(
     refuse(requested, why);
     return allFull(disks, why);
   }
-  const needed = disks.map((disk) => fullNeeded(disk, tip));
+  const needed = disks.map((disk) => fullNeeded(disk, tip) ?? faults?.get(disk.id) ?? null);
   const forcing = needed.findIndex((why) => why !== null);
   const cause = needed[forcing];
   if (cause !== undefined && cause !== null) {

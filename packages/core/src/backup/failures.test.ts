@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { FakeDisk, FakeHypervisor, type FakeStep, RepositoryFixture } from '../testing/index.js';
 
 const MiB = 1024 * 1024;
-const BEFORE_COMMIT: readonly FakeStep[] = ['snapshot-journal', 'snapshot-made', 'open', 'read'];
+const BEFORE_COMMIT: readonly FakeStep[] = ['snapshot-journal', 'snapshot-made', 'open', 'read', 'confirm'];
 const AFTER_COMMIT: readonly FakeStep[] = ['commit-begin', 'commit-half'];
 
 describe('a backup that fails', () => {

@@ -58,6 +58,8 @@ export interface Damage {
 export interface Place extends AsyncDisposable {
   /** The backup that the next increment stands on, or why there is none. */
   readonly tip: Tip;
+  /** Every backup of this guest that can be read, oldest first. */
+  readonly history: readonly Manifest[];
   /** What a dead run left on the hypervisor; `settle` forgets it. Its files are already gone. */
   readonly leftover: Leftover | null;
   settle(): Promise<void>;

@@ -1,13 +1,13 @@
 import { VBackupError } from '../errors/index.js';
 import { withAbortCode } from '../errors/with-abort-code.js';
-import { type Extent, totalLength } from '../extent/index.js';
 import type { Checkpoint, Guest, Journal, JsonObject, Snapshot, Warning } from '../hypervisor/index.js';
+import { examineParents } from './audit/examine-parents.js';
+import { backUpDisk, type DiskRecord } from './back-up-disk.js';
 import { checkSnapshot } from './check-snapshot.js';
-import { copyDisk } from './copy/copy-disk.js';
-import { baseFault, type DiskDecision, decideLevel, type LevelDecision, methodOf } from './decide-level.js';
+import { baseFault, decideLevel, type LevelDecision } from './decide-level.js';
 import type { BackupJob, BackupSummary } from './jobs.js';
-import type { Manifest } from './manifest.js';
-import type { BackupDraft, CommitRecord, Place } from './repository.js';
+import type { Manifest, ManifestAudit } from './manifest.js';
+import type { BackupDraft, Place } from './repository.js';
 import { sharedWorkers } from './workers/worker-pool.js';
 
 const DEFAULT_CONNECTIONS = 2;
@@ -16,7 +16,7 @@ const CLEANUP_TIMEOUT_MS = 300_000;
 /** The user who stopped the run waits for it; what is left is done by the next run. */
 const STOPPED_CLEANUP_TIMEOUT_MS = 10_000;
 
-type DiskRecord = CommitRecord['disks'][number];
+type Audits = ReadonlyMap<string, ManifestAudit>;
 
 /**
  * Backs one guest up, in the order of docs/architecture.md. What fails before the commit point leaves the previous backup
@@ -124,10 +124,16 @@ class BackupRun {
   /** Everything up to and with the commit point. */
   async #write(draft: BackupDraft, snapshot: Snapshot): Promise<Manifest> {
     checkSnapshot(snapshot);
-    const decision = decideLevel(this.#job.level ?? 'auto', { tip: this.#place.tip, disks: snapshot.disks });
+    const { decision, audits } = await this.#decide(snapshot);
     await draft.choose({ level: decision.level, time: snapshot.time });
     const disks: DiskRecord[] = [];
-    for (const disk of decision.disks) disks.push(await this.#copy(draft, disk));
+    const { tip } = this.#place;
+    const warn = (warning: Warning, disk: string): void => this.#warn(warning, disk);
+    const parts = { job: this.#job, draft, tip, connections: this.#connections, warn };
+    for (const disk of decision.disks) {
+      disks.push({ ...(await backUpDisk(disk, parts)), audit: audits.get(disk.disk.id) });
+    }
+    await snapshot.confirm?.({ signal: this.#job.signal });
     this.#job.signal?.throwIfAborted();
     return draft.commit({
       checkpoint: standsOn(decision) ? snapshot.checkpoint : null,
@@ -137,30 +143,26 @@ class BackupRun {
     });
   }
 
-  async #copy(draft: BackupDraft, decision: DiskDecision): Promise<DiskRecord> {
-    const { onEvent, signal } = this.#job;
-    const { disk, level, reason, detail } = decision;
-    const { name, id, label, size } = disk;
-    const started = performance.now();
-    const extents = extentsOf(decision);
-    const planned = totalLength(extents);
-    onEvent?.({ type: 'disk-start', disk: name, size, level, reason, detail, planned });
-    await using reader = await disk.open({ connections: this.#job.connections ?? DEFAULT_CONNECTIONS, signal });
-    const writer = await draft.disk({ name, id, label, size, level });
-    const onProgress = (done: number): void =>
-      onEvent?.({ type: 'progress', disk: name, done: Math.min(done, planned), planned });
-    const { readLength } = await copyDisk({ reader, writer, size, extents, onProgress, signal });
-    const summary = await writer.finish({ signal });
-    const elapsedMs = performance.now() - started;
-    onEvent?.({
-      type: 'disk-done',
-      disk: name,
-      read: readLength,
-      data: summary.dataLength,
-      stored: summary.storedLength,
-      elapsedMs,
-    });
-    return { name, id, label, size, level, reason, detail, method: methodOf(decision), readLength };
+  /** What an increment would stand on is looked at before anything is written: one chain belongs to one guest. */
+  async #decide({ disks }: Snapshot): Promise<{ readonly decision: LevelDecision; readonly audits: Audits }> {
+    const { repository, auditShares, onEvent, signal, level = 'auto' } = this.#job;
+    const place = this.#place;
+    const decision = decideLevel(level, { tip: place.tip, disks });
+    const connections = this.#connections;
+    const examined = { repository, place, auditShares, connections, onEvent, signal };
+    const { faults, audits } = await examineParents(decision, examined);
+    if (faults.size === 0) return { decision, audits };
+    const full = decideLevel(level, { tip: place.tip, disks, faults });
+    for (const { disk, reason, detail } of full.disks) {
+      if (!faults.has(disk.id)) continue;
+      const code = reason === 'tracking-missed-changes' ? 'VB_TRACKING_MISSED_CHANGES' : 'VB_CHAIN_ABANDONED';
+      this.#warn({ code, message: `a new chain begins: ${detail ?? reason}` }, disk.name);
+    }
+    return { decision: full, audits };
+  }
+
+  get #connections(): number {
+    return this.#job.connections ?? DEFAULT_CONNECTIONS;
   }
 
   /** Work that must not hide what happened before. @returns whether it was done */
@@ -177,15 +179,10 @@ class BackupRun {
     }
   }
 
-  #warn(warning: Warning): void {
+  #warn(warning: Warning, disk?: string): void {
     this.warnings.push(warning);
-    this.#job.onEvent?.({ type: 'warning', ...warning });
+    this.#job.onEvent?.({ type: 'warning', disk, ...warning });
   }
-}
-
-function extentsOf({ disk, level }: DiskDecision): readonly Extent[] {
-  const standing = level === 'inc' || level === 'diff';
-  return standing && disk.changes.kind !== 'all' ? disk.changes.extents : [{ offset: 0, length: disk.size }];
 }
 
 /** Whether a later increment can stand on this backup. */

@@ -29,6 +29,11 @@ export class FakeDisk {
     for (const dirty of this.#dirty.values()) markDirty(dirty, { offset, length: bytes.length });
   }
 
+  /** What the guest does past all change tracking: a fault that only an audit finds. */
+  secretWrite(offset: number, bytes: Uint8Array): void {
+    this.#content.set(bytes, offset);
+  }
+
   /** Grows the disk with zeros, or cuts it. */
   resize(size: number): void {
     const content = Buffer.alloc(size);

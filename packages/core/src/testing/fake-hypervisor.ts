@@ -20,6 +20,7 @@ export type FakeStep =
   | 'snapshot-made'
   | 'open'
   | 'read'
+  | 'confirm'
   | 'commit-begin'
   | 'commit-half'
   | 'dispose';
@@ -29,6 +30,8 @@ export interface FakeHypervisorOptions {
   /** Called at each step; may throw, wait or kill. */
   readonly onStep?: (step: FakeStep) => void | Promise<void>;
   readonly allocation?: FakeAllocation;
+  /** Whether it tells what changed (default), or leaves everything to be compared. */
+  readonly tracking?: 'dirty' | 'none';
 }
 
 /**
@@ -44,6 +47,7 @@ export class FakeHypervisor implements Hypervisor {
   readonly snapshots = new Set<string>();
   onStep: (step: FakeStep) => void | Promise<void>;
   allocation: FakeAllocation | undefined;
+  tracking: 'dirty' | 'none';
   /** The host's clock. */
   now: () => Date = () => new Date();
   #openReaders = 0;
@@ -53,6 +57,7 @@ export class FakeHypervisor implements Hypervisor {
     this.guest = { id: 'fake-guest', name: 'fake', kind: 'machine', ...options.guest };
     this.onStep = options.onStep ?? (() => undefined);
     this.allocation = options.allocation;
+    this.tracking = options.tracking ?? 'dirty';
   }
 
   /** Readers that are open: 0 whenever no backup runs. */
@@ -138,6 +143,10 @@ class FakeSnapshot implements Snapshot {
     this.disks = host.disks.map((disk) => frozen(host, disk, request.since));
   }
 
+  async confirm(): Promise<void> {
+    await this.#host.onStep('confirm');
+  }
+
   async commit(): Promise<void> {
     this.#state = 'committing';
     await this.#host.onStep('commit-begin');
@@ -166,7 +175,7 @@ function frozen(host: FakeHypervisor, disk: FakeDisk, since: Checkpoint | null):
     name,
     label,
     size,
-    changes: changesOf(disk, base),
+    changes: changesOf(disk, { base, tracking: host.tracking }),
     open: async () => {
       await host.onStep('open');
       return host.read(content);
@@ -174,8 +183,13 @@ function frozen(host: FakeHypervisor, disk: FakeDisk, since: Checkpoint | null):
   };
 }
 
-function changesOf(disk: FakeDisk, base: string | null): Changes {
+function changesOf(
+  disk: FakeDisk,
+  { base, tracking }: { readonly base: string | null; readonly tracking: 'dirty' | 'none' },
+): Changes {
   if (base === null) return { kind: 'all' };
+  const whole = [{ offset: 0, length: disk.size }];
+  if (tracking === 'none') return { kind: 'compare', extents: whole, method: 'digests' };
   const extents = disk.changedSince(base);
   if (extents === null) return { kind: 'all', reason: 'base-missing', detail: `no checkpoint ${base}` };
   return { kind: 'since', extents, method: 'fake' };

@@ -6,7 +6,7 @@ import { zeroRuns } from '../../memory/zero-runs.js';
 import type { ImageWriter } from '../image.js';
 import { ByteLimiter } from './byte-limiter.js';
 import { Channel } from './channel.js';
-import { frameLengthOf, PAGE_LENGTH, shortestZeroRunOf, slotCountOf } from './geometry.js';
+import { copyUnitOf, frameLengthOf, PAGE_LENGTH, shortestZeroRunOf, slotCountOf } from './geometry.js';
 import { type PlannedRange, planCopy } from './plan-copy.js';
 
 /** The longest request to the device: longer ones leave the processor's cache. */
@@ -67,7 +67,7 @@ class DiskCopy {
     }
     this.#options = options;
     this.#frameLength = frameLengthOf(size);
-    this.#unit = Math.max(PAGE_LENGTH, reader.limits.alignment);
+    this.#unit = copyUnitOf(reader.limits.alignment);
     this.#slots = new SlotPool({ count: slotCountOf(this.#frameLength), length: this.#frameLength });
     this.#limiter = new ByteLimiter({ count: reader.limits.maximumInFlight, bytes: IN_FLIGHT_BYTES });
     this.#requestLength = Math.min(REQUEST_LENGTH, reader.limits.maximumRequest);

@@ -4,6 +4,9 @@ const MiB = 1024 * KiB;
 /** Zeros are found in units of this length, and every frame but a disk's last begins and ends on a multiple of it. */
 export const PAGE_LENGTH = 64 * KiB;
 
+/** What a copy reads grows outward to multiples of this. @param alignment - the device's, in bytes */
+export const copyUnitOf = (alignment: number): number => Math.max(PAGE_LENGTH, alignment);
+
 const SHORTEST_FRAME = MiB;
 const LONGEST_FRAME = 16 * MiB;
 /** A disk has about this many frames at most, so that its index stays small. */

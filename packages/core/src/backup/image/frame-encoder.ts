@@ -3,6 +3,7 @@ import { splitAt } from '../../extent/index.js';
 import { SlotPool } from '../../memory/slot-pool.js';
 import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
 import type { Compression } from '../manifest.js';
+import { shared } from '../workers/shared.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 
 /** What incompressible data grows by as an LZ4 frame: header, end mark, and a word per block of 256 KiB. */
@@ -80,12 +81,4 @@ export class FrameEncoder implements Disposable {
 
 function uncompressedZeros(bytes: Buffer): StoredFrame {
   return { stored: bytes, digest: createHash('sha256').update(bytes).digest(), release: () => undefined };
-}
-
-/** The same bytes where workers see them. The pipeline's slots are there already. */
-function shared(bytes: Buffer): Buffer {
-  if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
-  const copy = Buffer.from(new SharedArrayBuffer(bytes.length));
-  bytes.copy(copy);
-  return copy;
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
 import type { Leftover } from '../../hypervisor/index.js';
+import type { Manifest } from '../manifest.js';
 import type { BackupDraft, BackupPlan, Place, PlaceKey, Tip } from '../repository.js';
 import { ChainDraft } from './chain-draft.js';
 import { cleanUp } from './clean-up.js';
@@ -20,23 +21,23 @@ export interface PlaceShape {
 interface PlaceState {
   readonly lock: HeldLock;
   readonly tip: Tip;
-  readonly newest: string | undefined;
+  readonly history: readonly Manifest[];
   readonly leftover: Leftover | null;
 }
 
 /** One guest's folder, locked. */
 export class ChainPlace implements Place {
   readonly tip: Tip;
+  readonly history: readonly Manifest[];
   readonly #shape: PlaceShape;
   readonly #lock: HeldLock;
-  readonly #newest: string | undefined;
   #leftover: Leftover | null;
 
   private constructor(shape: PlaceShape, state: PlaceState) {
     this.#shape = shape;
-    this.#newest = state.newest;
     this.#lock = state.lock;
     this.tip = state.tip;
+    this.history = state.history;
     this.#leftover = state.leftover;
   }
 
@@ -49,7 +50,7 @@ export class ChainPlace implements Place {
       const leftover = record === null ? null : await cleanUp(shape.root, shape.place, record);
       const catalogue = await scanPlace(shape.root, shape.place);
       const tip = await findTip(shape.root, catalogue);
-      return new ChainPlace(shape, { lock, tip, leftover, newest: catalogue.backups.at(-1)?.id });
+      return new ChainPlace(shape, { lock, tip, leftover, history: catalogue.backups });
     } catch (error) {
       await lock[Symbol.asyncDispose]();
       throw error;
@@ -69,7 +70,7 @@ export class ChainPlace implements Place {
     if (this.#leftover !== null) {
       throw new VBackupError('VB_INTERNAL', `backup ${this.#leftover.backupId} is not settled`);
     }
-    return ChainDraft.begin({ ...this.#shape, plan, tip: this.tip, newest: this.#newest });
+    return ChainDraft.begin({ ...this.#shape, plan, tip: this.tip, newest: this.history.at(-1)?.id });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -38,6 +38,10 @@ const length = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const level = z.enum(['full', 'inc', 'diff', 'copy']);
 const reason = z.enum(FULL_REASONS).optional();
 
+const audit = z
+  .object({ shares: z.number().int().positive(), share: length, length })
+  .refine(({ shares, share }) => share < shares);
+
 const disk = z.object({
   name: z.string().regex(/^[A-Za-z0-9_-]+$/),
   id: z.string().min(1),
@@ -47,6 +51,7 @@ const disk = z.object({
   reason,
   detail: z.string().optional(),
   method: z.string(),
+  audit: audit.optional(),
   file: relativePath,
   index: relativePath,
   readLength: length,
