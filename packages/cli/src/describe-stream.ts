@@ -5,11 +5,13 @@ import type { StreamFacts } from './output/events.js';
 
 /**
  * Reads a SparseStream file to its end, which checks its structure as well.
- * @throws ProtocolError VB_SPARSE_…, with the byte where the file is faulty; VBackupError VB_IO
+ * @throws ProtocolError VB_SPARSE_…, with the byte where the file is faulty; VBackupError VB_FILE_TYPE, VB_IO
  */
 export async function describeStream(path: string, options: WithSignal): Promise<StreamFacts> {
   const { readSparseStream } = await import('@vbackup/core');
-  const { size: fileSize } = await stat(path);
+  const found = await stat(path);
+  if (found.isDirectory()) throw folderError(path);
+  const { size: fileSize } = found;
   const frames = { data: 0, zero: 0 };
   let meta: StreamMeta | undefined;
   let dataLength = 0;
@@ -29,6 +31,11 @@ export async function describeStream(path: string, options: WithSignal): Promise
   if (meta === undefined) throw new VBackupError('VB_SPARSE_META', `${path} has no META`);
   return { path, fileSize, ...factsOf(meta), frames, dataLength, zeroLength, storedLength };
 }
+
+const folderError = (path: string): VBackupError =>
+  new VBackupError('VB_FILE_TYPE', `${path} is a folder`, {
+    cure: 'name a SparseStream file in it, such as vda.full.data; vbackup list shows backups',
+  });
 
 const factsOf = (
   meta: StreamMeta,

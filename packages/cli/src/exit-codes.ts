@@ -35,6 +35,7 @@ export const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   VB_REPOSITORY_NOT_FOUND: EXIT.notFound,
   VB_BACKUP_NOT_FOUND: EXIT.notFound,
   VB_GUEST_NOT_FOUND: EXIT.notFound,
+  VB_FILE_NOT_FOUND: EXIT.notFound,
   VB_XEN_SR_NOT_FOUND: EXIT.notFound,
   VB_NBD_EXPORT_NOT_FOUND: EXIT.notFound,
   VB_REPOSITORY_LOCKED: EXIT.locked,

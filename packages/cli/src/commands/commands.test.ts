@@ -83,6 +83,19 @@ describe('vbackup', () => {
       assert.match(program.world.stderr.text, /\(at byte \d+\) \[VB_SPARSE_/);
     });
 
+    it('says what to do about a path that is not there', async () => {
+      for (const name of ['./missing', 'missing/vda.data', '/nowhere/at.all']) {
+        program.world.stderr.text = '';
+        assert.equal(await program.run(`info ${name}`), 10);
+        assert.match(program.world.stderr.text, /there is no \S+ \[VB_FILE_NOT_FOUND\]\n {2}check the name/);
+      }
+    });
+
+    it('refuses a folder', async () => {
+      assert.equal(await program.run(`info ${program.folder}`), 1);
+      assert.match(program.world.stderr.text, /is a folder \[VB_FILE_TYPE\]\n {2}name a SparseStream file/);
+    });
+
     it('says 10 for a backup that is not there', async () => {
       assert.equal(await program.run('info ffff'), 10);
     });

@@ -1,12 +1,9 @@
-import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { describeStream } from '../describe-stream.js';
 import { EXIT } from '../exit-codes.js';
+import { checkExists, subjectOf } from '../subject.js';
 import { usageError } from '../usage.js';
 import { chainOf } from './chains.js';
 import type { CommandContext, Outcome } from './command.js';
-
-const ID_OR_PREFIX = /^[0-9a-f]{1,16}$/;
 
 /** Shows all that a manifest knows, or what a SparseStream file says about itself. */
 export async function info(context: CommandContext): Promise<Outcome> {
@@ -14,9 +11,11 @@ export async function info(context: CommandContext): Promise<Outcome> {
   const [reference] = invocation.operands;
   if (reference === undefined) throw usageError('info needs a backup or a file');
   const item = { type: 'summary', scope: 'item', command: 'info' } as const;
-  const path = resolve(world.cwd, reference);
-  if (await isStream(reference, path)) {
-    output.item({ ...item, stream: await describeStream(path, { signal }) });
+  const subject = await subjectOf(reference, world.cwd);
+  if (subject.kind === 'nbd') throw usageError('info knows backups and files', 'vbackup map shows an NBD export');
+  if (subject.kind === 'path') {
+    await checkExists(subject);
+    output.item({ ...item, stream: await describeStream(subject.path, { signal }) });
   } else {
     const work = await context.work();
     const repository = await context.repository({ create: false });
@@ -25,16 +24,4 @@ export async function info(context: CommandContext): Promise<Outcome> {
     output.item({ ...item, backup, chain: chainOf(backup, catalogue.backups) });
   }
   return { done: 1, failed: 0, exitCode: EXIT.done };
-}
-
-/** A path is a file; so is a bare name that is there and cannot be an id. */
-async function isStream(reference: string, path: string): Promise<boolean> {
-  if (reference.includes('/')) return true;
-  if (ID_OR_PREFIX.test(reference) || reference.includes('@')) return false;
-  try {
-    return (await stat(path)).isFile();
-  } catch {
-    // Not there, or not to be seen: then it is taken for a backup, and refused as one.
-    return false;
-  }
 }

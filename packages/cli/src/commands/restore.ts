@@ -3,12 +3,12 @@ import { join, resolve } from 'node:path';
 import type { Hypervisor, Manifest, OpenTarget } from '@vbackup/core';
 import { UnsupportedError } from '@vbackup/core/errors';
 import { EXIT } from '../exit-codes.js';
+import { isNbdUri } from '../subject.js';
 import { usageError } from '../usage.js';
 import type { Work } from '../work.js';
 import type { CommandContext, Outcome } from './command.js';
 import { connect } from './connection.js';
 
-const NBD_URI = /^nbds?(\+[a-z]+)?:\/\//;
 /** `xen:sr=…`: a plugin and what it makes of the rest. A path that looks like it is written `./name:rest`. */
 const PLUGIN_TARGET = /^([a-z][a-z0-9-]*):(.+)$/s;
 
@@ -21,7 +21,7 @@ export async function restore(context: CommandContext): Promise<Outcome> {
   const repository = await context.repository({ create: false });
   const { manifest, disk: found } = work.findBackup(await repository.catalogue({ signal }), reference);
   const named = invocation.options.text('disk') ?? found;
-  const plugin = NBD_URI.test(target) ? undefined : PLUGIN_TARGET.exec(target)?.[1];
+  const plugin = isNbdUri(target) ? undefined : PLUGIN_TARGET.exec(target)?.[1];
   await using connection = plugin === undefined ? null : await connect(context, plugin);
   const hypervisor = connection?.hypervisor ?? null;
   const plan = await planOf(context, { work, manifest, named, target, hypervisor });
@@ -62,7 +62,7 @@ async function planOf(context: CommandContext, question: Question): Promise<Step
     const disk = oneDisk(manifest, named);
     return [{ disk, name: target, openTarget: await hypervisor.target(rest, { signal }) }];
   }
-  if (NBD_URI.test(target)) {
+  if (isNbdUri(target)) {
     return [{ disk: oneDisk(manifest, named), name: target, openTarget: work.openNbdTarget(target) }];
   }
   const path = resolve(world.cwd, target);

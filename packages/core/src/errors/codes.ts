@@ -106,6 +106,7 @@ export const BACKUP_CODES = [
 
 /** Files and block devices on this machine, and the programs of QEMU that open images. */
 export const FILE_CODES = [
+  'VB_FILE_NOT_FOUND',
   'VB_FILE_CHANGED',
   'VB_FILE_TYPE',
   'VB_FILE_SHORT',
