@@ -1,4 +1,6 @@
 export * from './filemap.js';
 export * from './libc.js';
 export { loadLibc } from './load-libc.js';
+export { openFilemap } from './open-filemap.js';
+export { type QemuMapOptions, qemuMapJson } from './qemu-map-json.js';
 export * from './system-call-error.js';

@@ -75,7 +75,7 @@ export async function publish(path: string): Promise<void> {
 }
 
 /** Fills `target` from `position` on. @throws VBackupError VB_IO where the file ends before */
-export async function readFully(file: FileHandle, target: Uint8Array, position: number): Promise<number> {
+export async function readFully(file: Pick<FileHandle, 'read'>, target: Uint8Array, position: number): Promise<number> {
   let filled = 0;
   while (filled < target.length) {
     const { bytesRead } = await file.read(target, filled, target.length - filled, position + filled);

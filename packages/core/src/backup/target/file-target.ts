@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
+import { deviceSize } from '../../filemap/device-size.js';
 import type { BlockWriter, OpenTarget, TargetSpecification } from '../../hypervisor/index.js';
 import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../../storage/durable.js';
 import { ioError, withIo } from '../../storage/io-error.js';
@@ -70,25 +71,6 @@ async function openDevice(path: string, specification: TargetSpecification): Pro
       throw error;
     }
   });
-}
-
-/** The first offset at which nothing can be read: block devices have no size in stat(2). */
-async function deviceSize(file: FileHandle): Promise<number> {
-  const byte = Buffer.alloc(1);
-  const readable = async (offset: number): Promise<boolean> => (await file.read(byte, 0, 1, offset)).bytesRead === 1;
-  if (!(await readable(0))) return 0;
-  let low = 0;
-  let high = 1;
-  while (await readable(high)) {
-    low = high;
-    high *= 2;
-  }
-  while (high - low > 1) {
-    const middle = low + Math.floor((high - low) / 2);
-    if (await readable(middle)) low = middle;
-    else high = middle;
-  }
-  return high;
 }
 
 interface FileShape {
