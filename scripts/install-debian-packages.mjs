@@ -3,7 +3,7 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fail, say } from './say.mjs';
 
-/** The programs that the integration tests and the benchmarks speak to, with the Debian package of each. */
+/** The programs that the integration tests and the benchmarks speak to, with the Debian packages of each. */
 const PROGRAMS = {
   nbdkit: 'nbdkit',
   nbdinfo: 'libnbd-bin',
@@ -21,11 +21,15 @@ const PROGRAMS = {
   'mkfs.btrfs': 'btrfs-progs',
   mount: 'mount',
   losetup: 'mount',
+  libvirtd: ['libvirt-daemon', 'libvirt-daemon-driver-qemu'],
+  virsh: 'libvirt-clients',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  cpio: 'cpio',
 };
 
 /** Installs what is missing if this user may, else says which line installs it. */
 export function installDebianPackages() {
-  const missing = [...new Set(Object.entries(PROGRAMS).flatMap(([program, name]) => (isThere(program) ? [] : [name])))];
+  const missing = [...new Set(Object.entries(PROGRAMS).flatMap(([program, name]) => (isThere(program) ? [] : name)))];
   if (missing.length === 0) return;
   const install = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
   const prefix = privilege();

@@ -1,0 +1,10 @@
+export { LabDomain } from './domain.js';
+export type { LabDisk, LabDiskOptions, LabDomainOptions } from './domain-xml.js';
+export {
+  LIBVIRT_GUEST_TOOLS,
+  LIBVIRT_LAB_TOOLS,
+  type LibvirtLab,
+  type LibvirtLabOptions,
+  startLibvirtLab,
+} from './lab.js';
+export { writePkiFolder } from './pki-folder.js';
