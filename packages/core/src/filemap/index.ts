@@ -1,3 +1,4 @@
+export { openFileReader } from './file-reader.js';
 export * from './filemap.js';
 export * from './libc.js';
 export { loadLibc } from './load-libc.js';

@@ -7,7 +7,7 @@ export type { BlockSizes, ExportInformation } from './negotiation.js';
 export type { StatusExtent } from './reply.js';
 export * from './server/index.js';
 export { systemRoots } from './system-roots.js';
-export { openNbdTarget } from './target.js';
+export { type NbdTargetOptions, openNbdTarget } from './target.js';
 export { type NbdUri, type NbdUriTls, parseNbdUri } from './uri.js';
 export { loadNbdUri } from './uri-loader.js';
 export * from './words.js';

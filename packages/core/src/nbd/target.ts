@@ -6,13 +6,19 @@ import { loadNbdUri } from './uri-loader.js';
 
 const ZEROS = Buffer.alloc(1024 * 1024);
 
+export interface NbdTargetOptions {
+  /** Fewer where the server does not keep several in step. Default 1. */
+  readonly connections?: number | undefined;
+}
+
 /**
  * The target of a restore into an NBD export. What the export held before is overwritten, and cannot be undone.
  * @throws VBackupError (when opened) VB_NBD_TARGET_SIZE, VB_NBD_READ_ONLY, and what {@link NbdClient.connect} throws
  */
-export function openNbdTarget(uri: string): OpenTarget {
+export function openNbdTarget(uri: string, { connections }: NbdTargetOptions = {}): OpenTarget {
   return async (specification, options) => {
-    const client = await NbdClient.connect({ ...(await loadNbdUri(uri)), metaContexts: [], signal: options?.signal });
+    const more = { metaContexts: [], connections, signal: options?.signal };
+    const client = await NbdClient.connect({ ...(await loadNbdUri(uri)), ...more });
     try {
       check(client, specification, uri);
     } catch (error) {

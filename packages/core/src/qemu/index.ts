@@ -1,4 +1,5 @@
 export type { DirtyBitmap, ImageInfo } from './image-info.js';
+export { IMAGE_HEAD_LENGTH, imageFormatOf } from './image-magic.js';
 export { newQemuFolder, removeQemuFolder } from './qemu-folder.js';
 export { QemuNbd, type QemuNbdOptions } from './qemu-nbd.js';
 export { type ImageInfoOptions, imageInfo } from './query-image.js';

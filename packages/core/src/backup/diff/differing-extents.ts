@@ -28,6 +28,8 @@ export interface DifferingOptions extends WithSignal {
   readonly size: number;
   /** Where they may differ: ascending and disjoint. Nothing else is read. */
   readonly candidates: AsyncIterable<Extent>;
+  /** Everything before this offset is compared. */
+  readonly onProgress?: ((done: number) => void) | undefined;
 }
 
 /**
@@ -58,15 +60,21 @@ async function* differingPages(options: DifferingOptions): AsyncGenerator<Change
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
   const slots = new SlotPool({ count: 2 * PIECE_COUNT, length: PIECE_LENGTH });
   const pending: Piece[] = [];
+  const told = async (piece: Piece | undefined): Promise<readonly ChangedExtent[]> => {
+    const differing = (await piece?.differing) ?? [];
+    if (piece !== undefined) options.onProgress?.(endOf(piece.extent));
+    return differing;
+  };
   try {
     for await (const extent of wholePages(options)) {
-      if (pending.length === PIECE_COUNT) yield* (await pending.shift()?.differing) ?? [];
+      if (pending.length === PIECE_COUNT) yield* await told(pending.shift());
       signal.throwIfAborted();
       const differing = compare(extent, { ...options, signal, slots });
       differing.catch(() => undefined);
       pending.push({ extent, differing });
     }
-    for (let next = pending.shift(); next !== undefined; next = pending.shift()) yield* await next.differing;
+    while (pending.length > 0) yield* await told(pending.shift());
+    options.onProgress?.(options.size);
   } finally {
     stop.abort();
     await Promise.allSettled(pending.map(({ differing }) => differing));

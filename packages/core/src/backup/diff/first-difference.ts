@@ -8,14 +8,16 @@ export interface FirstDifferenceOptions extends WithSignal {
   readonly right: BlockReader;
   /** Bytes that are compared, from the start of both. */
   readonly size: number;
+  /** Everything before this offset is compared. */
+  readonly onProgress?: ((done: number) => void) | undefined;
 }
 
 /** The offset of the first byte in which two devices differ; null if there is none. Zeros on both sides are not read. */
 export async function firstDifference(options: FirstDifferenceOptions): Promise<number | null> {
-  const { left, right, size, signal } = options;
+  const { left, right, size, onProgress, signal } = options;
   const range = { offset: 0, length: size };
   const candidates = notZero(allocationOf(left, range, { signal }), allocationOf(right, range, { signal }));
-  for await (const { offset } of differingExtents({ from: left, to: right, size, candidates, signal })) {
+  for await (const { offset } of differingExtents({ from: left, to: right, size, candidates, onProgress, signal })) {
     return (await firstByte(offset, options)) ?? offset;
   }
   return null;
