@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VBackupError } from '@vbackup/core/errors';
 import { testProgram } from '../testing/program.js';
@@ -24,6 +25,18 @@ describe('vbackup', () => {
       const [job] = program.world.fake.jobs;
       assert.deepEqual([job?.level, job?.compression, job?.connections], ['inc', 'none', 4]);
       assert.equal(job?.hypervisorName, 'test');
+    });
+
+    it('takes the shares of an audit from its flag, else from the configuration', async () => {
+      await program.run('--hypervisor test disk-1');
+      const path = program.world.env['VBACKUP_CONFIG'] ?? '';
+      await writeFile(path, `audit = "1/30"\n${await readFile(path, 'utf8')}`);
+      await program.run('--hypervisor test disk-1');
+      await program.run('--hypervisor test disk-1 --audit 1/1');
+      assert.deepEqual(
+        program.world.fake.jobs.map(({ auditShares }) => auditShares),
+        [undefined, 30, 1],
+      );
     });
 
     it('says nothing with -q when all is well', async () => {

@@ -35,12 +35,15 @@ export async function backup(context: CommandContext): Promise<Outcome> {
   return { done, failed: exitCodes.length - done, exitCode: exitCodeOfAll(exitCodes) };
 }
 
-async function settingsOf(context: CommandContext): Promise<Pick<BackupJob, 'level' | 'compression' | 'connections'>> {
+type Settings = Pick<BackupJob, 'level' | 'compression' | 'connections' | 'auditShares'>;
+
+async function settingsOf(context: CommandContext): Promise<Settings> {
   const { options } = context.invocation;
   const configuration = await context.configuration();
   const level = LEVELS.find((known) => known === options.text('level'));
   const compression = COMPRESSIONS.find((known) => known === options.text('compress')) ?? configuration.compress;
-  return { level, compression, connections: options.number('connections') ?? configuration.connections };
+  const connections = options.number('connections') ?? configuration.connections;
+  return { level, compression, connections, auditShares: options.number('audit') ?? configuration.audit };
 }
 
 const LEVELS = ['auto', 'full', 'inc', 'diff', 'copy'] as const;

@@ -3,6 +3,7 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { VBackupError } from '@vbackup/core/errors';
+import { parseJsonLines } from '../testing/json-promise.js';
 import { diskOf, manifestOf } from '../testing/manifest.js';
 import { testProgram } from '../testing/program.js';
 
@@ -65,6 +66,21 @@ describe('vbackup', () => {
       assert.match(program.world.stdout.text, /^chain +a100000000000000 > b200000000000000$/m);
       assert.match(program.world.stdout.text, /changes found by all/);
       assert.match(program.world.stdout.text, /xvda\.full\.data +1\.2 KiB +sha256:abab/);
+    });
+
+    it('shows how changes were found, and what was audited', async () => {
+      const audit = { shares: 30, share: 29, length: 3 * 1024 ** 2 };
+      const disks = [{ ...diskOf('xvda'), level: 'inc', reason: undefined, method: 'digests', audit }] as const;
+      program.world.fake.backups = [manifestOf('b2', { level: 'inc', reason: undefined, disks })];
+      await program.run('info b2');
+      assert.match(program.world.stdout.text, /^ {2}level +inc; changes found by digests$/m);
+      assert.match(
+        program.world.stdout.text,
+        /^ {2}audit +3\.0 MiB of what is called unchanged compared, share 30 of 30$/m,
+      );
+      program.world.stdout.text = '';
+      await program.run('info b2 --json');
+      parseJsonLines(program.world.stdout.lines);
     });
 
     it('shows a SparseStream file, by its path or its name', async () => {

@@ -9,13 +9,14 @@ import { repositoryPath } from './paths.js';
 describe('parseConfiguration', () => {
   it('reads settings, plugins and their tables, paths relative to the file', () => {
     const source =
-      'repository = "backups"\ncompress = "none"\n[plugins]\nmine = "./m.mjs"\n[mine]\nx = 1\n[libvirt]\nuri = "u"';
+      'repository = "backups"\ncompress = "none"\naudit = "1/30"\n[plugins]\nmine = "./m.mjs"\n[mine]\nx = 1\n[libvirt]\nuri = "u"';
     const { path, ...rest } = parseConfiguration(source, '/etc/vbackup/config.toml');
     assert.equal(path, '/etc/vbackup/config.toml');
     assert.deepEqual(rest, {
       folder: '/etc/vbackup',
       repository: '/etc/vbackup/backups',
       compress: 'none',
+      audit: 30,
       plugins: { mine: './m.mjs' },
       tables: { mine: { x: 1 }, libvirt: { uri: 'u' } },
     });
@@ -28,6 +29,8 @@ describe('parseConfiguration', () => {
     ['a key that is there twice', 'compress = "lz4"\ncompress = "lz4"', /c\.toml:2:/],
     ['a value of another type', 'connections = "many"', /c\.toml:1: connections: /],
     ['a value out of range', 'connections = 99', /c\.toml:1: connections: /],
+    ['an audit that is no share', 'audit = "30"', /c\.toml:1: audit: it is 1\/n, n from 1 to 1000/],
+    ['an audit that is a number', 'audit = 30', /c\.toml:1: audit: /],
     ['another compression', 'compress = "zip"', /c\.toml:1: compress: /],
     ['a plugin’s table with a list in it', '[libvirt]\nuri = ["x"]', /c\.toml:2: libvirt\.uri: /],
     ['plugins that are no table', 'plugins = 3', /c\.toml:1: plugins: /],

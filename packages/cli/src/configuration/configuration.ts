@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { VBackupError } from '@vbackup/core/errors';
 import { parse, TomlError } from 'smol-toml';
 import { z } from 'zod';
+import { AUDIT_SYNTAX, parseAudit } from '../audit-shares.js';
 import { BUILT_IN_PLUGINS } from '../built-in-plugins.js';
 import type { World } from '../world.js';
 import { defaultConfigurationPath, variable } from './paths.js';
@@ -14,6 +15,14 @@ const ROOT = z.strictObject({
   repository: z.string().min(1).optional(),
   compress: z.enum(['lz4', 'none']).optional(),
   connections: z.int().min(1).max(16).optional(),
+  audit: z
+    .string()
+    .transform((text, context) => {
+      const shares = parseAudit(text);
+      if (shares === undefined) context.addIssue({ code: 'custom', message: `it is ${AUDIT_SYNTAX}` });
+      return shares;
+    })
+    .optional(),
   plugins: z.record(z.string().regex(PLUGIN_NAME), z.string().min(1)).optional(),
 });
 
@@ -30,6 +39,8 @@ export interface Configuration {
   readonly repository?: string | undefined;
   readonly compress?: 'lz4' | 'none' | undefined;
   readonly connections?: number | undefined;
+  /** Shares of an audit. */
+  readonly audit?: number | undefined;
   /** Plugins that are loaded from a file. */
   readonly plugins: Readonly<Record<string, string>>;
   /** The table of each plugin, unchecked: its own options decide. */

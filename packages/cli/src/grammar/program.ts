@@ -1,5 +1,6 @@
 import type { HypervisorPlugin, OptionSpecification } from '@vbackup/core';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { AUDIT_SYNTAX, parseAudit } from '../audit-shares.js';
 import type { CommandName } from '../output/events.js';
 
 /** Backups read over at most so many connections per disk; servers allow 16 at most. */
@@ -101,7 +102,12 @@ const backup = (): Command =>
       ]),
     )
     .addOption(new Option('--compress <method>', 'default: "lz4"').choices(['lz4', 'none']))
-    .addOption(new Option('--connections <n>', 'connections per disk').argParser(parseConnections));
+    .addOption(new Option('--connections <n>', 'connections per disk').argParser(parseConnections))
+    .addOption(
+      new Option('--audit <1/n>', 'an increment compares another nth of what is called unchanged each run').argParser(
+        parseShares,
+      ),
+    );
 
 const restore = (): Command =>
   new Command('restore')
@@ -116,6 +122,12 @@ function parseConnections(text: string): number {
   if (count < 1 || count > MAX_CONNECTIONS)
     throw new InvalidArgumentError(`It is a number from 1 to ${MAX_CONNECTIONS}.`);
   return count;
+}
+
+function parseShares(text: string): number {
+  const shares = parseAudit(text);
+  if (shares === undefined) throw new InvalidArgumentError(`It is ${AUDIT_SYNTAX}.`);
+  return shares;
 }
 
 function withPlugins(command: Command, plugins: readonly HypervisorPlugin[]): Command {

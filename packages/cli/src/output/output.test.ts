@@ -50,6 +50,23 @@ describe('vbackup', () => {
       assert.deepEqual(told, [...starts, ...progress, 'summary item', 'summary run']);
     });
 
+    it('tells an audit before its disk, and its progress apart from the disk’s', async () => {
+      assert.equal(await program.run('--json --hypervisor test a --audit 1/4'), 0);
+      const [start, half, end, next] = lines().slice(3);
+      assert.ok(start?.type === 'start' && start.scope === 'audit');
+      assert.deepEqual([start.disk, start.share, start.shares, start.planned], ['xvda', 0, 4, 1024 ** 2]);
+      assert.ok(half?.type === 'progress' && end?.type === 'progress');
+      assert.deepEqual([half.audit, half.done, half.finished], [true, 1024 ** 2 / 2, undefined]);
+      const finished = { read: 1024 ** 2, data: 0, stored: 0, elapsedMs: 2000 };
+      assert.deepEqual([end.audit, end.done, end.finished], [true, 1024 ** 2, finished]);
+      assert.ok(next?.type === 'start' && next.scope === 'disk');
+      assert.ok(
+        lines()
+          .slice(7)
+          .every((line) => !('audit' in line)),
+      );
+    });
+
     it('leaves progress out with --no-progress, and more with -q', async () => {
       await program.run('--json --no-progress --hypervisor test a');
       assert.ok(lines().every(({ type }) => type !== 'progress'));
@@ -94,6 +111,14 @@ describe('vbackup', () => {
   });
 
   describe('on a terminal', () => {
+    it('tells an audit', async () => {
+      program.world.stderr.isTTY = true;
+      await program.run('--hypervisor test a --audit 1/4');
+      assert.match(program.world.stderr.text, /xvda: audit of 1\.0 MiB of what is called unchanged, share 1 of 4\n/);
+      assert.match(program.world.stderr.text, /xvda: audit 50% {2}512\.0 KiB of 1\.0 MiB/);
+      assert.match(program.world.stderr.text, /xvda: 1\.0 MiB audited in 0:02, 512\.0 KiB\/s\n/);
+    });
+
     it('draws a live line, takes it away at the end, and colours only if it may', async () => {
       program.world.stderr.isTTY = true;
       await program.run('--hypervisor test a');

@@ -105,11 +105,19 @@ function diskPairs(disk: Manifest['disks'][number]): [string, string][] {
   const detail = disk.detail === undefined ? '' : `: ${printable(disk.detail)}`;
   const label = disk.label === '' ? '' : ` "${printable(disk.label)}"`;
   const sizes = `${formatBytes(disk.readLength)} read, ${formatBytes(disk.dataLength)} data`;
-  return [
+  const pairs: [string, string][] = [
     ['disk', `${disk.name}${label} (${printable(disk.id)})  ${formatBytes(disk.size)}`],
     ['  level', `${disk.level}${reason}${detail}; changes found by ${disk.method}`],
     ['  sizes', `${sizes}, ${formatBytes(disk.storedLength)} stored`],
   ];
+  if (disk.audit !== undefined) {
+    const { share, shares, length } = disk.audit;
+    pairs.push([
+      '  audit',
+      `${formatBytes(length)} of what is called unchanged compared, share ${share + 1} of ${shares}`,
+    ]);
+  }
+  return pairs;
 }
 
 function streamLines(stream: StreamFacts): string[] {

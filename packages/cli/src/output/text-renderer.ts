@@ -77,7 +77,9 @@ export class TextRenderer implements Renderer {
       this.#say(`${event.command} ${event.id}: ${printable(event.guest)}`);
     } else if (event.scope === 'audit') {
       const share = `share ${event.share + 1} of ${event.shares}`;
-      this.#say(`${printable(event.disk)}: audit of ${formatBytes(event.planned)} that are called unchanged, ${share}`);
+      this.#say(
+        `${printable(event.disk)}: audit of ${formatBytes(event.planned)} of what is called unchanged, ${share}`,
+      );
       this.#lineAt.set(event.disk, this.#world.now());
     } else {
       const reason = event.reason === null ? '' : ` (${event.reason})`;

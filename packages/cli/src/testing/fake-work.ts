@@ -5,6 +5,7 @@ import type {
   Damage,
   DamagedManifest,
   Manifest,
+  OnEvent,
   OpenTarget,
   Repository,
   RestoreJob,
@@ -65,6 +66,7 @@ export class FakeWork implements Work {
     onEvent({ type: 'start', work: 'backup', id: manifest.id, guest: guest.name });
     const size = 1024 ** 3;
     const disk = 'xvda';
+    if (job.auditShares !== undefined) this.#audit(disk, { shares: job.auditShares, onEvent });
     onEvent({ type: 'disk-start', disk, size, level: 'full', reason: 'first-backup', planned: size });
     for (let done = 0; done < size; done += size / 4) {
       this.#clock.time += 1000;
@@ -77,6 +79,14 @@ export class FakeWork implements Work {
     onEvent({ type: 'disk-done', disk, read: size, data: size / 2, stored: size / 4, elapsedMs: 4000 });
     return { manifest, elapsedMs: 4000, warnings: [] };
   };
+
+  #audit(disk: string, { shares, onEvent }: { readonly shares: number; readonly onEvent: OnEvent }): void {
+    const planned = 1024 ** 2;
+    onEvent({ type: 'audit-start', disk, share: 0, shares, planned });
+    this.#clock.time += 1000;
+    onEvent({ type: 'progress', disk, done: planned / 2, planned });
+    onEvent({ type: 'audit-done', disk, length: planned, difference: null, elapsedMs: 2000 });
+  }
 
   readonly runRestore = async (job: RestoreJob): Promise<RestoreSummary> => {
     await job.openTarget({ size: 1, data: [], label: job.disk });
