@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { utimesSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -66,6 +67,24 @@ describe('docs/writing-a-plugin.md', () => {
     await run('restore', 'web01@latest', join(folder, 'restored.raw'));
     assert.ok(image.equals(await readFile(join(folder, 'restored.raw'))));
 
+    image.fill(0, MiB, MiB + 10);
+    await writeFile(join(images, 'web01.raw'), image);
+    const audit = ['--audit', '1/30'];
+    const second = await run(
+      '--hypervisor',
+      'images',
+      '--images-directory',
+      images,
+      'web01',
+      '--level',
+      'inc',
+      ...audit,
+    );
+    assert.match(second.stdout, / inc of web01: 8\.1 MiB, 64\.0 KiB data, /);
+    assert.match((await run('info', 'web01@latest')).stdout, /changes found by digests/);
+    await run('restore', 'web01@latest', join(folder, 'second.raw'));
+    assert.ok(image.equals(await readFile(join(folder, 'second.raw'))));
+
     const absent = [
       '--hypervisor',
       'images',
@@ -100,6 +119,19 @@ describe('docs/writing-a-plugin.md', () => {
     const openTarget = openFileTarget(join(folder, 'restored.raw'));
     await runRestore({ repository, manifest, disk: 'disk', openTarget });
     assert.ok(image.equals(await readFile(join(folder, 'restored.raw'))));
+  });
+
+  it('holds a plugin that notices what is written while it reads, and then leaves nothing', async () => {
+    const { plugin } = await import(pathToFileURL(await installPlugin()).href);
+    const { backUp } = await loadProgram();
+    const path = join(images, 'web01.raw');
+    const onEvent = ({ type }: WorkEvent): void => {
+      if (type === 'disk-done') utimesSync(path, new Date(), new Date(0));
+    };
+    const options = { plugin: { ...plugin, name: 'images-3' }, options: { directory: images }, selector: 'web01' };
+    const repository = join(folder, 'repository');
+    await assert.rejects(backUp({ ...options, folder: repository, onEvent }), { code: 'VB_FILE_CHANGED' });
+    assert.deepEqual((await (await openRepository(repository)).catalogue()).backups, []);
   });
 
   it('holds a program that can be aborted, and then leaves nothing', async () => {

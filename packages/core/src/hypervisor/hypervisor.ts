@@ -138,7 +138,7 @@ export interface SnapshotDisk {
   readonly label: string;
   readonly size: number;
   readonly changes: Changes;
-  /** Opens the frozen disk; the caller closes it. */
+  /** Opens the frozen disk; the caller closes it. An audit opens it before the copy does: once more, but never at once. */
   open(options: OpenDiskOptions): Promise<BlockReader>;
 }
 
