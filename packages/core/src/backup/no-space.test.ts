@@ -1,37 +1,28 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FakeDisk, FakeHypervisor, RepositoryFixture } from '../testing/index.js';
+import {
+  FakeDisk,
+  FakeHypervisor,
+  type MountedFileSystem,
+  mountFileSystem,
+  RepositoryFixture,
+} from '../testing/index.js';
 import { openFileTarget, runRestore } from './index.js';
 
 const MiB = 1024 * 1024;
 
 describe('a place without space', () => {
-  let mount = '';
+  let mounted: MountedFileSystem;
 
   before(function () {
-    mount = mkdtempSync(join(tmpdir(), 'vbackup-full-'));
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=6m', 'none', mount], { stdio: 'ignore' });
-    } catch (error) {
-      rmSync(mount, { recursive: true });
-      mount = '';
-      if (process.env['CI'] === 'true') throw error;
-      process.stderr.write('\n*** TEST SKIPPED: a small file system can only be mounted by root ***\n');
-      this.skip();
-    }
+    mounted = mountFileSystem(this, 'tmpfs', { size: 6 * MiB });
   });
-  after(() => {
-    if (mount === '') return;
-    execFileSync('umount', [mount]);
-    rmSync(mount, { recursive: true });
-  });
+  after(() => mounted?.[Symbol.dispose]());
 
   it('ends the backup with VB_NO_SPACE, leaves nothing of it, and the backups before it whole', async () => {
-    await using fixture = await RepositoryFixture.create(mount);
+    await using fixture = await RepositoryFixture.create(mounted.path);
     const disk = new FakeDisk({ id: 'disk-1', name: 'xvda', size: 16 * MiB });
     const hypervisor = new FakeHypervisor([disk]);
     disk.guestWrite(0, randomBytes(MiB));
@@ -49,9 +40,9 @@ describe('a place without space', () => {
     const disk = new FakeDisk({ id: 'disk-1', name: 'xvda', size: 16 * MiB });
     disk.guestWrite(0, randomBytes(12 * MiB));
     const { manifest } = await fixture.backUp(new FakeHypervisor([disk]));
-    const openTarget = openFileTarget(join(mount, 'restored'));
+    const openTarget = openFileTarget(join(mounted.path, 'restored'));
     const job = { repository: fixture.repository, manifest, disk: 'xvda', openTarget };
     await assert.rejects(runRestore(job), { code: 'VB_NO_SPACE' });
-    assert.deepEqual(execFileSync('ls', [mount]).toString(), '');
+    assert.deepEqual(await readdir(mounted.path), []);
   });
 });

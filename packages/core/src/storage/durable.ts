@@ -74,7 +74,7 @@ export async function publish(path: string): Promise<void> {
   await syncDirectory(dirname(path));
 }
 
-/** Fills `target` from `position` on. @throws VBackupError VB_IO where the file ends before */
+/** Fills `target` from `position` on; returns less than its length where the file ends before. */
 export async function readFully(file: Pick<FileHandle, 'read'>, target: Uint8Array, position: number): Promise<number> {
   let filled = 0;
   while (filled < target.length) {
@@ -83,6 +83,17 @@ export async function readFully(file: Pick<FileHandle, 'read'>, target: Uint8Arr
     filled += bytesRead;
   }
   return filled;
+}
+
+/** Writes all of `bytes` from `position` on. @throws VBackupError VB_NO_SPACE where nothing more is taken */
+export async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  let written = 0;
+  while (written < bytes.length) {
+    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
+    if (bytesWritten === 0)
+      throw new VBackupError('VB_NO_SPACE', `nothing more is taken at byte ${position + written}`);
+    written += bytesWritten;
+  }
 }
 
 /** Whether a name exists; whatever else is wrong with it is an error. */

@@ -3,13 +3,11 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
 import { deviceSize } from '../../filemap/device-size.js';
-import type { BlockWriter, OpenTarget, TargetSpecification } from '../../hypervisor/index.js';
-import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../../storage/durable.js';
-import { ioError, withIo } from '../../storage/io-error.js';
-
-/** Zeros are written in pieces of this length where they must be written. */
-const ZERO_LENGTH = 1024 * 1024;
-const ZEROS = Buffer.alloc(ZERO_LENGTH);
+import { loadLibc } from '../../filemap/load-libc.js';
+import { ZeroWriter } from '../../filemap/zero-writer.js';
+import type { BlockWriter, OpenTarget, TargetSpecification, WithSignal } from '../../hypervisor/index.js';
+import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory, writeFully } from '../../storage/durable.js';
+import { withIo } from '../../storage/io-error.js';
 
 const LIMITS = { alignment: 1, maximumRequest: 16 * 1024 * 1024, maximumInFlight: 1 };
 
@@ -20,7 +18,8 @@ export interface FileTargetOptions {
 
 /**
  * A regular file, sparse, or a block device as a target. A file is written as `<path>.partial` and takes its name when
- * it is complete: one that exists stays as it is until then. On a device zeros are written too.
+ * it is complete: one that exists stays as it is until then. On a device what holds no data is made to read as zero, by
+ * the device itself where it can do that.
  * The opener throws VB_TARGET_EXISTS, VB_TARGET_INVALID, VB_TARGET_TOO_SMALL, VB_NO_SPACE, VB_ACCESS_DENIED.
  */
 export function openFileTarget(path: string, options: FileTargetOptions = {}): OpenTarget {
@@ -51,7 +50,7 @@ async function openFile(path: string, specification: TargetSpecification): Promi
       await rename(partial, path);
       await syncDirectory(dirname(path));
     };
-    return new FileWriter(file, { path, size: specification.size, zeroed: true, finish, undo: () => rm(partial) });
+    return new FileWriter(file, { path, size: specification.size, zeroWriter: null, finish, undo: () => rm(partial) });
   });
 }
 
@@ -60,12 +59,14 @@ async function openDevice(path: string, specification: TargetSpecification): Pro
     // O_EXCL on a block device: refused while it is mounted or in use (open(2)).
     const file = await open(path, constants.O_RDWR + constants.O_EXCL);
     try {
-      const size = await deviceSize(file);
+      const libc = await loadLibc();
+      const size = await deviceSize(file, libc);
       if (size < specification.size) {
         throw new VBackupError('VB_TARGET_TOO_SMALL', `${path} has ${size} bytes, the disk ${specification.size}`);
       }
       const nothing = (): Promise<void> => Promise.resolve();
-      return new FileWriter(file, { path, size, zeroed: false, finish: nothing, undo: nothing });
+      const zeroWriter = new ZeroWriter({ file, isBlockDevice: true, libc });
+      return new FileWriter(file, { path, size, zeroWriter, finish: nothing, undo: nothing });
     } catch (error) {
       await file.close();
       throw error;
@@ -76,7 +77,8 @@ async function openDevice(path: string, specification: TargetSpecification): Pro
 interface FileShape {
   readonly path: string;
   readonly size: number;
-  readonly zeroed: boolean;
+  /** Null where what is never written reads as zero. */
+  readonly zeroWriter: ZeroWriter | null;
   readonly finish: () => Promise<void>;
   readonly undo: () => Promise<void>;
 }
@@ -93,27 +95,17 @@ class FileWriter implements BlockWriter {
     this.#file = file;
     this.#shape = shape;
     this.size = shape.size;
-    this.zeroed = shape.zeroed;
+    this.zeroed = shape.zeroWriter === null;
   }
 
   async write(offset: number, bytes: Buffer): Promise<void> {
-    let written = 0;
-    while (written < bytes.length) {
-      try {
-        const result = await this.#file.write(bytes, written, bytes.length - written, offset + written);
-        if (result.bytesWritten === 0) throw new VBackupError('VB_NO_SPACE', `no space at byte ${offset + written}`);
-        written += result.bytesWritten;
-      } catch (error) {
-        throw ioError(error, `cannot write ${this.#shape.path} at byte ${offset + written}`);
-      }
-    }
+    await withIo(`cannot write ${this.#shape.path} at byte ${offset}`, () => writeFully(this.#file, bytes, offset));
   }
 
-  async zero(offset: number, length: number): Promise<void> {
-    if (this.zeroed) return;
-    for (let at = 0; at < length; at += ZERO_LENGTH) {
-      await this.write(offset + at, ZEROS.subarray(0, Math.min(ZERO_LENGTH, length - at)));
-    }
+  async zero(offset: number, length: number, options: WithSignal = {}): Promise<void> {
+    const { path, zeroWriter } = this.#shape;
+    const what = `cannot zero ${length} bytes of ${path} at byte ${offset}`;
+    await withIo(what, async () => zeroWriter?.punch({ offset, length }, options));
   }
 
   async finish(): Promise<void> {
