@@ -11,6 +11,7 @@ export * from './nbd-fixture.js';
 export * from './raw-client.js';
 export * from './repository-fixture.js';
 export * from './scripted-nbd-server.js';
+export * from './sparse-file.js';
 export * from './tools.js';
 export * from './vma-archive.js';
 export * from './vma-fixture.js';

@@ -1,0 +1,231 @@
+import { type BigIntStats, constants } from 'node:fs';
+import { type FileHandle, link, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { VBackupError } from '../errors/index.js';
+import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
+import { systemCode, withIo } from '../storage/io-error.js';
+import { deviceSize } from './device-size.js';
+import type { Libc } from './libc.js';
+import type { ExistingMode } from './sparse-copy-job.js';
+
+/** Permissions of a new file whose source is a device: nobody else could read that. */
+const PRIVATE_MODE = 0o600;
+
+/** No file system has smaller blocks. */
+const SECTOR_LENGTH = 512;
+
+export interface CopyTargetOptions {
+  readonly existing: ExistingMode;
+  /** What is copied: never the target itself. */
+  readonly source: BigIntStats;
+  /** Where the copy begins in the target, and where it ends. */
+  readonly offset: number;
+  readonly end: number;
+  readonly libc: Libc | null;
+}
+
+/** A file or device that is copied to. Unless it is finished, dispose removes a new file again. */
+export interface CopyTarget extends AsyncDisposable {
+  readonly path: string;
+  /** Open for reading and writing. */
+  readonly file: FileHandle;
+  readonly isBlockDevice: boolean;
+  /** Whether what is never written within the copy reads as zero. */
+  readonly isFresh: boolean;
+  /** What the file system allocates at once; of a device, what stat(2) says. */
+  readonly blockLength: number;
+  /** Makes the bytes durable. */
+  sync(): Promise<void>;
+  /** Makes everything durable, if `fsync`, and gives a new file its name. */
+  finish(options: { readonly fsync: boolean }): Promise<void>;
+}
+
+/**
+ * Opens the target; what exists is changed only where `existing` says so.
+ * @throws VBackupError VB_TARGET_EXISTS, VB_TARGET_INVALID, VB_TARGET_TOO_SMALL, VB_FILE_SAME, VB_NO_SPACE, VB_ACCESS_DENIED
+ */
+export async function openCopyTarget(path: string, options: CopyTargetOptions): Promise<CopyTarget> {
+  const look = (): Promise<BigIntStats> => stat(path, { bigint: true });
+  const found = await withIo(`cannot look at ${path}`, () => ignoringMissing(look));
+  if (found === null) return openNew(path, options, null);
+  refuseSame(path, found, options.source);
+  if (found.isBlockDevice()) return openInPlace(path, options);
+  if (!found.isFile()) throw new VBackupError('VB_TARGET_INVALID', `${path} is neither a file nor a block device`);
+  switch (options.existing) {
+    case 'refuse':
+      throw exists(path);
+    case 'replace':
+      return openNew(await withIo(`cannot look at ${path}`, () => realpath(path)), options, found);
+    case 'truncate':
+    case 'overwrite':
+      return openInPlace(path, options);
+  }
+}
+
+const exists = (path: string, cause?: unknown): VBackupError =>
+  new VBackupError('VB_TARGET_EXISTS', `${path} exists`, {
+    cure: 'name another file, or say that it be replaced',
+    cause,
+  });
+
+/** @throws VBackupError VB_FILE_SAME */
+function refuseSame(path: string, target: BigIntStats, source: BigIntStats): void {
+  const sameFile = target.dev === source.dev && target.ino === source.ino;
+  const sameDevice = target.isBlockDevice() && source.isBlockDevice() && target.rdev === source.rdev;
+  if (!sameFile && !sameDevice) return;
+  throw new VBackupError('VB_FILE_SAME', `${path} is what would be copied`, { cure: 'name another target' });
+}
+
+async function openNew(path: string, options: CopyTargetOptions, replaced: BigIntStats | null): Promise<CopyTarget> {
+  const partial = path + PARTIAL_SUFFIX;
+  return withIo(`cannot make ${path}`, async () => {
+    await refuseLink(path);
+    const leftover = await ignoringMissing(() => lstat(partial, { bigint: true }));
+    if (leftover !== null) refuseSame(partial, leftover, options.source);
+    // What a dead run left: it counts for nothing.
+    await rm(partial, { force: true });
+    const file = await open(partial, 'wx+', permissions(options.source));
+    try {
+      if (replaced !== null) await file.chmod(permissions(replaced));
+      await file.truncate(options.end);
+      const made = await file.stat({ bigint: true });
+      const blockLength = blockLengthOf(file, made, options.libc);
+      return new OpenCopyTarget({ path, partial, file, made, blockLength, isFresh: true, replaces: replaced !== null });
+    } catch (error) {
+      await file.close();
+      await rm(partial, { force: true });
+      throw error;
+    }
+  });
+}
+
+/** The read and write permissions of a file; the umask is taken off when a file is made with them. */
+const permissions = (of: BigIntStats): number => (of.isFile() ? Number(of.mode % 0o1000n) : PRIVATE_MODE);
+
+/** A link that points nowhere would be replaced by the copy: nobody wants that. */
+async function refuseLink(path: string): Promise<void> {
+  const found = await ignoringMissing(() => lstat(path));
+  if (found?.isSymbolicLink() !== true) return;
+  throw new VBackupError('VB_TARGET_INVALID', `${path} is a symbolic link to a file that does not exist`);
+}
+
+async function openInPlace(path: string, options: CopyTargetOptions): Promise<CopyTarget> {
+  return withIo(`cannot open ${path}`, async () => {
+    const file = await openForWriting(path);
+    try {
+      const made = await file.stat({ bigint: true });
+      refuseSame(path, made, options.source);
+      if (made.isBlockDevice()) await checkDevice(path, file, options);
+      else await setLength(file, Number(made.size), options);
+      const isFresh = made.isFile() && options.existing === 'truncate';
+      const blockLength = blockLengthOf(file, made, options.libc);
+      return new OpenCopyTarget({ path, partial: null, file, made, blockLength, isFresh, replaces: true });
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  });
+}
+
+async function openForWriting(path: string): Promise<FileHandle> {
+  const isDevice = (await stat(path)).isBlockDevice();
+  // O_EXCL on a block device: refused while it is mounted or in use (open(2)).
+  const flags = constants.O_RDWR + (isDevice ? constants.O_EXCL : 0);
+  try {
+    return await open(path, flags);
+  } catch (error) {
+    if (systemCode(error) !== 'EBUSY') throw error;
+    const cure = 'unmount it, or stop what uses it';
+    throw new VBackupError('VB_TARGET_INVALID', `${path} is in use`, { cause: error, cure });
+  }
+}
+
+async function checkDevice(path: string, file: FileHandle, { end, libc }: CopyTargetOptions): Promise<void> {
+  const size = await deviceSize(file, libc);
+  if (size >= end) return;
+  throw new VBackupError('VB_TARGET_TOO_SMALL', `${path} has ${size} bytes, the copy ends at byte ${end}`);
+}
+
+async function setLength(file: FileHandle, size: number, { existing, offset, end }: CopyTargetOptions): Promise<void> {
+  if (existing === 'truncate' && size > offset) await file.truncate(offset);
+  if (existing === 'truncate' || size < end) await file.truncate(end);
+}
+
+/** st_blksize is a hint: it is 4096 on an xfs with blocks of 1 KiB, and 1 MiB on some network file systems. */
+function blockLengthOf(file: FileHandle, made: BigIntStats, libc: Libc | null): number {
+  try {
+    const length = made.isFile() ? libc?.blockSize(file) : undefined;
+    if (length !== undefined && length >= SECTOR_LENGTH) return length;
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+  }
+  return Number(made.blksize);
+}
+
+interface CopyTargetShape {
+  readonly path: string;
+  /** The name of a new file until it is finished. */
+  readonly partial: string | null;
+  readonly file: FileHandle;
+  readonly made: BigIntStats;
+  readonly blockLength: number;
+  readonly isFresh: boolean;
+  readonly replaces: boolean;
+}
+
+class OpenCopyTarget implements CopyTarget {
+  readonly path: string;
+  readonly file: FileHandle;
+  readonly isBlockDevice: boolean;
+  readonly isFresh: boolean;
+  readonly blockLength: number;
+  readonly #shape: CopyTargetShape;
+  #state: 'open' | 'finished' | 'closed' = 'open';
+
+  constructor(shape: CopyTargetShape) {
+    this.path = shape.path;
+    this.file = shape.file;
+    this.isBlockDevice = shape.made.isBlockDevice();
+    this.isFresh = shape.isFresh;
+    this.blockLength = shape.blockLength;
+    this.#shape = shape;
+  }
+
+  async sync(): Promise<void> {
+    await withIo(`cannot sync ${this.path}`, () => this.file.sync());
+  }
+
+  async finish({ fsync }: { readonly fsync: boolean }): Promise<void> {
+    const { path, partial } = this.#shape;
+    await withIo(`cannot finish ${path}`, async () => {
+      if (fsync) await this.sync();
+      if (partial === null) return;
+      await this.#publish(partial);
+      if (fsync) await syncDirectory(dirname(path));
+    });
+    this.#state = 'finished';
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state === 'closed') return;
+    const { partial } = this.#shape;
+    const unfinished = this.#state === 'open';
+    this.#state = 'closed';
+    await this.file.close();
+    if (unfinished && partial !== null) await rm(partial, { force: true });
+  }
+
+  async #publish(partial: string): Promise<void> {
+    const { path, replaces } = this.#shape;
+    if (replaces) return rename(partial, path);
+    try {
+      // Unlike rename, link refuses a name that someone else took in the meantime.
+      await link(partial, path);
+    } catch (error) {
+      if (systemCode(error) === 'EEXIST') throw exists(path, error);
+      // No hard links here (vfat, exfat, some network file systems), or not to files of this kind.
+      return rename(partial, path);
+    }
+    await rm(partial);
+  }
+}
