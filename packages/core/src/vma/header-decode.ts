@@ -15,6 +15,7 @@ import {
   VMA_MAX_HEADER_LENGTH,
   VMA_MAX_PVE_DEVICE_ID,
   VMA_MD5_LENGTH,
+  VMA_SECTOR_LENGTH,
   VMA_UUID_LENGTH,
   VMA_VERSION,
 } from './words.js';
@@ -23,7 +24,6 @@ const AT = VMA_HEADER_AT;
 const MAGIC = Buffer.from('VMA\0', 'latin1');
 /** Seconds since 1970 that a Date can say. */
 const MAX_CTIME = 8_640_000_000_000n;
-const SECTOR_LENGTH = 512;
 
 /** Whether bytes, as many as there are, could be the beginning of an archive. */
 export function beginsArchive(bytes: Buffer): boolean {
@@ -169,7 +169,7 @@ function* devicesOf(bytes: Buffer, blobs: BlobsByPointer, warn: Warn): Generator
       const message = `device ${id} of ${size} bytes, ${VMA_MAX_DEVICE_SIZE} is the most the format can hold`;
       throw new ProtocolError('VB_VMA_LIMIT', message, at + VMA_DEVICE_AT.size);
     }
-    if (size % SECTOR_LENGTH !== 0) {
+    if (size % VMA_SECTOR_LENGTH !== 0) {
       warn('DEVICE_SIZE', at + VMA_DEVICE_AT.size, `device ${id} of ${size} bytes, no multiple of 512`);
     }
     if (id > VMA_MAX_PVE_DEVICE_ID) warn('DEVICE_ID', at, `device ${id}: Proxmox knows 1 to ${VMA_MAX_PVE_DEVICE_ID}`);

@@ -1,6 +1,11 @@
 export * from './archive.js';
 export { damageError } from './damage.js';
 export { VmaDecoder, type VmaDecoderOptions } from './decoder.js';
+export type { WrittenDevice } from './device-clusters.js';
+export type { VmaSink } from './extent-output.js';
+export * from './identity.js';
 export { type DeviceFacts, isVmstate } from './ledger.js';
 export { unsafeNameReason } from './safe-name.js';
+export type { NewVmaArchive, NewVmaDevice } from './specification.js';
 export * from './words.js';
+export * from './writer.js';

@@ -70,5 +70,7 @@ export const VMA_MAX_BLOCKS_PER_EXTENT = VMA_SLOTS_PER_EXTENT * VMA_BLOCKS_PER_C
 /** Bytes of the longest extent: 3,867,136. */
 export const VMA_MAX_EXTENT_LENGTH = VMA_EXTENT_HEADER_LENGTH + VMA_SLOTS_PER_EXTENT * VMA_CLUSTER_LENGTH;
 
+/** Proxmox counts a device in sectors: what a size has beyond a multiple of this, it loses. */
+export const VMA_SECTOR_LENGTH = 512;
 /** A cluster index has 32 bits: 256 TiB. */
 export const VMA_MAX_DEVICE_SIZE = 2 ** 32 * VMA_CLUSTER_LENGTH;

@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto';
+import { VBackupError } from '../errors/index.js';
+import { VMA_UUID_LENGTH } from './words.js';
+
+/** What tells an archive from every other. Everything else in it follows from its content. */
+export interface VmaIdentity {
+  /** 16 bytes, in text order. */
+  readonly uuid: Buffer;
+  /** Seconds since 1970, UTC. */
+  readonly ctime: number;
+}
+
+export interface IdentityOptions {
+  /** Default: a random one. */
+  readonly uuid?: Buffer | undefined;
+  /** Default: the second that it is. */
+  readonly ctime?: number | undefined;
+  readonly now?: Date | undefined;
+}
+
+/** The identity of a new archive; with both given, writing it twice gives the same bytes. */
+export function newIdentity({ uuid, ctime, now = new Date() }: IdentityOptions = {}): VmaIdentity {
+  return { uuid: uuid ?? randomUuid(), ctime: ctime ?? Math.floor(now.getTime() / 1000) };
+}
+
+/** 16 bytes as `0d8fc66f-accb-4b1e-8b24-64002cba376f`. */
+export function formatUuid(uuid: Buffer): string {
+  return uuid.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** @throws VBackupError VB_INVALID_ARGUMENT unless it is 32 hexadecimal digits, in one row or with hyphens as usual */
+export function parseUuid(text: string): Buffer {
+  if (/^(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i.test(text)) {
+    return Buffer.from(text.replaceAll('-', ''), 'hex');
+  }
+  const cure = 'a UUID is 32 hexadecimal digits, as `uuidgen` prints them';
+  throw new VBackupError('VB_INVALID_ARGUMENT', `${JSON.stringify(text)} is no UUID`, { cure });
+}
+
+/** RFC 9562, version 4: the version in the upper half of byte 6, the variant in the upper two bits of byte 8. */
+function randomUuid(): Buffer {
+  const uuid = randomBytes(VMA_UUID_LENGTH);
+  uuid.writeUInt8(0x40 + (uuid.readUInt8(6) % 0x10), 6);
+  uuid.writeUInt8(0x80 + (uuid.readUInt8(8) % 0x40), 8);
+  return uuid;
+}
