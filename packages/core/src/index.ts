@@ -7,4 +7,5 @@ export * from './hypervisor/index.js';
 export * from './nbd/index.js';
 export * from './qemu/index.js';
 export * from './sparse-stream/index.js';
+export { ioError, systemCode, withIo } from './storage/io-error.js';
 export * from './vma/index.js';

@@ -117,6 +117,7 @@ export const FILE_CODES = [
   'VB_COPY_DIFFERS',
   'VB_IMAGE_LOCKED',
   'VB_IMAGE_FORMAT',
+  'VB_BITMAP_UNTRUSTED',
   'VB_QEMU_MISSING',
   'VB_QEMU_FAILED',
 ] as const;

@@ -3,3 +3,4 @@ export { IMAGE_HEAD_LENGTH, imageFormatOf } from './image-magic.js';
 export { newQemuFolder, removeQemuFolder } from './qemu-folder.js';
 export { QemuNbd, type QemuNbdOptions } from './qemu-nbd.js';
 export { type ImageInfoOptions, imageInfo } from './query-image.js';
+export { qemuVersion } from './run-qemu.js';

@@ -5,6 +5,8 @@ import { access } from 'node:fs/promises';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { VBackupError } from '../errors/index.js';
 
+export type QemuProgram = 'qemu-img' | 'qemu-nbd';
+
 export interface QemuProcess {
   readonly child: ChildProcess;
   /** How it ended, in words; it does not reject. */
@@ -17,7 +19,7 @@ export interface QemuProcess {
  * @throws VBackupError VB_QEMU_MISSING
  */
 export async function spawnQemu(
-  program: 'qemu-img' | 'qemu-nbd',
+  program: QemuProgram,
   args: readonly string[],
   options: SpawnOptions,
 ): Promise<QemuProcess> {

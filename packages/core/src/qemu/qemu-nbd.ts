@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdir, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { VBackupError } from '../errors/index.js';
+import { RequestError, VBackupError } from '../errors/index.js';
 import type { WithSignal } from '../hypervisor/index.js';
 import type { NbdAddress } from '../nbd/index.js';
 import { type QemuProcess, spawnQemu } from './program.js';
@@ -14,6 +14,8 @@ const POLL_MS = 10;
 const START_TIMEOUT_MS = 120_000;
 /** After SIGTERM it writes back what it holds. */
 const END_TIMEOUT_MS = 20_000;
+/** A client learns that the server is gone before we do. */
+const NEWS_TIMEOUT_MS = 1_000;
 
 export interface QemuNbdOptions extends WithSignal {
   readonly path: string;
@@ -89,17 +91,20 @@ export class QemuNbd implements AsyncDisposable {
     return this.#end === undefined || this.#disposing ? undefined : this.#refusal(this.#end);
   }
 
+  /** What a client of this server failed with, or, if the server died of it, the server's own words. */
+  async explain(error: unknown): Promise<unknown> {
+    const isLoss = error instanceof VBackupError && !(error instanceof RequestError);
+    if (!isLoss || !error.code.startsWith('VB_NBD_') || this.#disposing) return error;
+    await this.#endWithin(NEWS_TIMEOUT_MS);
+    return this.failure() ?? error;
+  }
+
   /** Ends the server and removes its folder; writes that were flushed before are kept. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposing = true;
     if (this.#end === undefined) {
       this.#child.kill('SIGTERM');
-      const late = new AbortController();
-      await Promise.race([
-        this.#ended,
-        delay(END_TIMEOUT_MS, undefined, { signal: late.signal }).catch(() => undefined),
-      ]);
-      late.abort();
+      await this.#endWithin(END_TIMEOUT_MS);
       this.#child.kill('SIGKILL');
       await this.#ended;
     }
@@ -115,6 +120,13 @@ export class QemuNbd implements AsyncDisposable {
       if (deadline.aborted) throw this.#refusal(`nothing for ${START_TIMEOUT_MS / 1000} seconds`);
       await delay(POLL_MS);
     }
+  }
+
+  async #endWithin(timeoutMs: number): Promise<void> {
+    const stop = new AbortController();
+    const late = delay(timeoutMs, undefined, { signal: stop.signal }).catch(() => undefined);
+    await Promise.race([this.#ended, late]);
+    stop.abort();
   }
 
   #refusal(end: string): VBackupError {

@@ -1,13 +1,18 @@
-import { type HypervisorPlugin, UnsupportedError } from '@vbackup/core';
+import type { HypervisorPlugin } from '@vbackup/core';
+import { NbdHypervisor } from './hypervisor.js';
+import { NBD_OPTIONS, parseOptions } from './options.js';
 
-/** Being written. */
+/** Exports of NBD servers. */
 export const nbdPlugin: HypervisorPlugin = {
   name: 'nbd',
-  description: '',
-  options: {},
+  description: 'exports of NBD servers (nbd://, nbds://, nbd+unix://, nbds+unix://)',
+  options: NBD_OPTIONS,
+  /** It has no parts to replace. */
   register() {},
-  /** @throws UnsupportedError VB_UNSUPPORTED for now */
-  async connect() {
-    throw new UnsupportedError('VB_UNSUPPORTED', 'this version of vbackup cannot do that yet');
+  async connect(values, context) {
+    return new NbdHypervisor({
+      options: parseOptions(values),
+      warn: (warning) => context.onWarning?.(warning),
+    });
   },
 };

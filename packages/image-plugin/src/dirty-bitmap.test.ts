@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { type Extent, totalLength } from '@vbackup/core';
+import fc from 'fast-check';
+import { decideChanges } from './decide-changes.js';
+import { BoundedExtents, bitmapFault, changedRanges, evidenceOf, type SeenBitmap } from './dirty-bitmap.js';
+
+const UNIT = 65_536;
+const at = (...units: readonly number[]): Extent[] => units.map((unit) => ({ offset: unit * UNIT, length: UNIT }));
+const seen = (dirty: readonly Extent[], more: Partial<SeenBitmap> = {}): SeenBitmap => ({
+  name: 'b0',
+  granularity: UNIT,
+  dirty,
+  ...more,
+});
+
+describe('a dirty bitmap', () => {
+  it('is trusted while it only grows', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.nat(2000), { minLength: 1 }), fc.array(fc.nat(2000)), (before, more) => {
+        const sorted = (units: readonly number[]): Extent[] => at(...[...new Set(units)].toSorted((a, b) => a - b));
+        const last = evidenceOf(seen(sorted(before)));
+        assert.equal(bitmapFault(last, seen(sorted([...before, ...more]))), null);
+        assert.ok(last.sample.length <= 513);
+      }),
+    );
+  });
+
+  const cases: readonly (readonly [string, SeenBitmap | null, SeenBitmap, RegExp])[] = [
+    ['the last backup did not see', null, seen(at(1)), /did not see/],
+    ['has another name', seen(at(1), { name: 'b1' }), seen(at(1)), /did not see/],
+    ['has another granularity', seen(at(1), { granularity: 4096 }), seen(at(1)), /granularity/],
+    ['was empty', seen([]), seen(at(1)), /empty/],
+    ['was cleared', seen(at(1, 5)), seen([]), /cleared or replaced/],
+    ['was cleared and filled again', seen(at(1, 5)), seen(at(1, 6)), /cleared or replaced/],
+  ];
+  for (const [what, before, now, reason] of cases) {
+    it(`is not trusted if it ${what}`, () => {
+      assert.match(bitmapFault(before === null ? null : evidenceOf(before), now) ?? '', reason);
+      const warnings: string[] = [];
+      const since = { size: 10 * UNIT, bitmap: before === null ? null : evidenceOf(before) };
+      const source = { size: 10 * UNIT, bitmap: now };
+      const changes = decideChanges({ since, source, warn: ({ code }) => warnings.push(code) });
+      const extents = [{ offset: 0, length: 10 * UNIT }];
+      assert.deepEqual(changes, { kind: 'compare', extents, method: 'digests' });
+      assert.deepEqual(warnings, ['VB_BITMAP_UNTRUSTED']);
+    });
+  }
+
+  it('limits what is compared, and what the disk grew by counts as dirty', () => {
+    const since = { size: 10 * UNIT, bitmap: evidenceOf(seen(at(1))) };
+    const source = { size: 12 * UNIT + 100, bitmap: seen(at(1, 3, 11, 12)) };
+    assert.deepEqual(decideChanges({ since, source, warn: ({ message }) => assert.fail(message) }), {
+      kind: 'compare',
+      method: 'dirty-bitmap',
+      extents: [...at(1, 3), { offset: 10 * UNIT, length: 2 * UNIT + 100 }],
+    });
+    assert.deepEqual(decideChanges({ since: null, source, warn: ({ message }) => assert.fail(message) }), {
+      kind: 'all',
+    });
+  });
+
+  it('stays within the disk, ascending and disjoint, whatever the server says', () => {
+    const units = fc.uniqueArray(fc.nat(40)).map((list) => at(...list.toSorted((a, b) => a - b)));
+    fc.assert(
+      fc.property(units, fc.nat(40 * UNIT), fc.nat(40 * UNIT), (dirty, before, now) => {
+        let end = 0;
+        const ranges = changedRanges(dirty, { before, now });
+        for (const { offset, length } of ranges) {
+          assert.ok(offset >= end && length > 0);
+          end = offset + length;
+        }
+        assert.ok(end <= now);
+        if (now > before) assert.ok(totalLength(ranges) >= now - before);
+      }),
+    );
+  });
+
+  it('is held in bounded memory: near extents are joined, and none is lost', () => {
+    const collector = new BoundedExtents(100);
+    for (let unit = 0; unit < 10_000; unit += 2) collector.push({ offset: unit * UNIT, length: UNIT });
+    assert.ok(collector.extents.length <= 100);
+    const last = collector.extents.at(-1);
+    assert.equal((last?.offset ?? 0) + (last?.length ?? 0), 9999 * UNIT);
+    assert.equal(totalLength(collector.extents) >= 5000 * UNIT, true);
+  });
+});

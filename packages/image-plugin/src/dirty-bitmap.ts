@@ -1,0 +1,93 @@
+import { clip, coalesce, type Extent, intersect, type NbdClient, totalLength, type WithSignal } from '@vbackup/core';
+import { z } from 'zod';
+
+/** So many extents of one bitmap are held in memory; beyond that, near ones are joined. */
+const EXTENT_LIMIT = 500_000;
+/** So many extents are kept in a checkpoint, spread over the disk. */
+const SAMPLE_LIMIT = 512;
+
+/** A dirty bitmap as a backup saw it. */
+export const BitmapEvidenceSchema = z.object({
+  name: z.string(),
+  /** Bytes per bit; null where nobody says. */
+  granularity: z.number().int().positive().nullable(),
+  /** Offset and length of ranges that were dirty then: a bitmap that records on only grows. */
+  sample: z.array(z.tuple([z.number().int().nonnegative(), z.number().int().positive()])),
+});
+
+export type BitmapEvidence = z.infer<typeof BitmapEvidenceSchema>;
+
+/** A dirty bitmap that can be read now. */
+export interface SeenBitmap {
+  readonly name: string;
+  readonly granularity: number | null;
+  /** Ascending and disjoint. */
+  readonly dirty: readonly Extent[];
+}
+
+/** The dirty ranges of a meta context such as `qemu:dirty-bitmap:NAME`: whatever has a flag, known or not. */
+export async function readDirty(client: NbdClient, context: string, options: WithSignal = {}): Promise<Extent[]> {
+  const collector = new BoundedExtents(EXTENT_LIMIT);
+  const whole = { offset: 0, length: client.size };
+  for await (const { offset, length, flags } of client.blockStatus(context, whole, options)) {
+    if (flags !== 0) collector.push({ offset, length });
+  }
+  return collector.extents;
+}
+
+/** Ascending extents; when there are too many, those that lie nearest are joined: what lies between is then included. */
+export class BoundedExtents {
+  readonly #limit: number;
+  #extents: Extent[] = [];
+  #gap = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  push(extent: Extent): void {
+    this.#extents.push(extent);
+    while (this.#extents.length > this.#limit) {
+      this.#gap = Math.max(64 * 1024, this.#gap * 2);
+      this.#extents = [...coalesce(this.#extents, { gap: this.#gap })];
+    }
+  }
+
+  get extents(): Extent[] {
+    return [...coalesce(this.#extents)];
+  }
+}
+
+/** What a later backup compares the bitmap with. */
+export function evidenceOf({ name, granularity, dirty }: SeenBitmap): BitmapEvidence {
+  const step = Math.max(1, dirty.length / SAMPLE_LIMIT);
+  const sample: [number, number][] = [];
+  for (let at = 0; at < dirty.length; at += step) {
+    const extent = dirty[Math.floor(at)];
+    if (extent !== undefined) sample.push([extent.offset, extent.length]);
+  }
+  return { name, granularity, sample };
+}
+
+/**
+ * Why a bitmap cannot be trusted to have recorded every write since the backup that saw it as `before`; null if it can,
+ * as far as anyone can tell from outside.
+ */
+export function bitmapFault(before: BitmapEvidence | null, now: SeenBitmap): string | null {
+  if (before === null || before.name !== now.name) return 'the last backup did not see it';
+  if (before.granularity !== now.granularity) return 'its granularity is another one';
+  if (before.sample.length === 0) return 'it was empty at the last backup, so nothing shows that it is still the same';
+  const sample = before.sample.map(([offset, length]) => ({ offset, length }));
+  const kept = totalLength(intersect(sample, now.dirty));
+  return kept === totalLength(sample) ? null : 'it was cleared or replaced since the last backup';
+}
+
+/** The dirty ranges within the disk, and all that the disk has grown by. */
+export function changedRanges(
+  dirty: readonly Extent[],
+  sizes: { readonly before: number; readonly now: number },
+): Extent[] {
+  const grown = sizes.now > sizes.before ? [{ offset: sizes.before, length: sizes.now - sizes.before }] : [];
+  const all = [...dirty, ...grown].toSorted((left, right) => left.offset - right.offset);
+  return [...clip(coalesce(all), { offset: 0, length: sizes.now })];
+}

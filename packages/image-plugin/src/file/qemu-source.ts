@@ -1,0 +1,129 @@
+import {
+  type BlockReader,
+  type DirtyBitmap,
+  imageInfo,
+  type Journal,
+  newQemuFolder,
+  type OpenDiskOptions,
+  QemuNbd,
+  type Warning,
+  type WithSignal,
+} from '@vbackup/core';
+import { bitmapWarning } from '../decide-changes.js';
+import { readDirty, type SeenBitmap } from '../dirty-bitmap.js';
+import { HeldExport } from '../held-export.js';
+import type { ImageSource } from '../image-source.js';
+import type { ImageFormat } from './image-header.js';
+import { journalEntry } from './journal.js';
+
+/** Clients of one server: one that keeps it alive, and those that read. */
+const CONNECTION_LIMIT = 17;
+
+export interface QemuSourceOptions extends WithSignal {
+  readonly path: string;
+  readonly format: Exclude<ImageFormat, 'raw'>;
+  /** The dirty bitmap that the user named. */
+  readonly bitmap: string | null;
+  readonly journal: Journal;
+  readonly warn: (warning: Warning) => void;
+}
+
+interface Parts {
+  readonly server: QemuNbd;
+  readonly held: HeldExport;
+  readonly bitmap: SeenBitmap | null;
+}
+
+/** The disk inside of an image, as a `qemu-nbd` of our own reads it. While that runs, QEMU lets nobody write the image. */
+export class QemuSource implements ImageSource {
+  readonly size: number;
+  readonly bitmap: SeenBitmap | null;
+  readonly #server: QemuNbd;
+  readonly #held: HeldExport;
+
+  private constructor({ server, held, bitmap }: Parts) {
+    this.#server = server;
+    this.#held = held;
+    this.size = held.client.size;
+    this.bitmap = bitmap;
+  }
+
+  /** @throws VBackupError VB_QEMU_MISSING, VB_QEMU_FAILED, VB_IMAGE_LOCKED, VB_IMAGE_FORMAT */
+  static async open(options: QemuSourceOptions): Promise<QemuSource> {
+    const { path, format, journal, signal } = options;
+    const bitmap = await usableBitmap(options);
+    const folder = newQemuFolder();
+    await journal.record(journalEntry(folder));
+    const server = await QemuNbd.start({
+      path,
+      format,
+      folder,
+      readOnly: true,
+      bitmap: bitmap?.name,
+      connections: CONNECTION_LIMIT,
+      signal,
+    });
+    try {
+      return new QemuSource(await connect(server, bitmap, options));
+    } catch (error) {
+      const cause = await server.explain(error);
+      await server[Symbol.asyncDispose]();
+      throw cause;
+    }
+  }
+
+  async open({ connections, signal }: OpenDiskOptions): Promise<BlockReader> {
+    return this.#held.openReader({ connections: Math.min(connections, CONNECTION_LIMIT - 1), signal });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.#held[Symbol.asyncDispose]();
+    } finally {
+      await this.#server[Symbol.asyncDispose]();
+    }
+  }
+}
+
+async function connect(server: QemuNbd, bitmap: DirtyBitmap | null, { signal }: WithSignal): Promise<Parts> {
+  const context = bitmap === null ? null : `qemu:dirty-bitmap:${bitmap.name}`;
+  const options = {
+    address: server.address,
+    exportName: '',
+    metaContexts: ['base:allocation', ...(context === null ? [] : [context])],
+    // It is gone for good when its last client is.
+    reconnects: 0,
+    signal,
+  };
+  const held = await HeldExport.open(options, (error) => server.explain(error));
+  try {
+    if (bitmap === null || context === null) return { server, held, bitmap: null };
+    const { name, granularity } = bitmap;
+    const dirty = await readDirty(held.client, context, { signal });
+    return { server, held, bitmap: { name, granularity, dirty } };
+  } catch (error) {
+    await held[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The bitmap that the user named, if it has recorded all writes; else null, and a warning says why. */
+async function usableBitmap(options: QemuSourceOptions): Promise<DirtyBitmap | null> {
+  const { path, format, bitmap: name, warn, signal } = options;
+  if (name === null) return null;
+  const { bitmaps } = await imageInfo(path, { format, signal });
+  const bitmap = bitmaps.find((candidate) => candidate.name === name);
+  const fault = faultOf(bitmap, bitmaps);
+  if (fault === null) return bitmap ?? null;
+  warn(bitmapWarning(name, fault));
+  return null;
+}
+
+function faultOf(bitmap: DirtyBitmap | undefined, all: readonly DirtyBitmap[]): string | null {
+  if (bitmap === undefined) {
+    const names = all.map(({ name }) => name).join(', ');
+    return `the image has no such bitmap; it has ${names === '' ? 'none' : names}`;
+  }
+  if (bitmap.inUse) return 'it is marked in use: QEMU ended without saving it, and it may have missed writes';
+  return bitmap.auto ? null : 'it is disabled, and records nothing';
+}
