@@ -10,6 +10,8 @@ describe('exit codes', () => {
     ['VB_BACKUP_NOT_FOUND', 10],
     ['VB_GUEST_NOT_FOUND', 10],
     ['VB_REPOSITORY_LOCKED', 11],
+    ['VB_IMAGE_LOCKED', 11],
+    ['VB_IMAGE_FORMAT', 2],
     ['VB_ACCESS_DENIED', 12],
     ['VB_XEN_AUTHENTICATION', 12],
     ['VB_XEN_CERTIFICATE_UNTRUSTED', 12],

@@ -61,7 +61,8 @@ function nameOf(name: string): CommandName {
   return found;
 }
 
-const hypervisorOption = (): Option => new Option('--hypervisor <name>', 'xen, libvirt, or the name of a plugin');
+const hypervisorOption = (): Option =>
+  new Option('--hypervisor <name>', 'xen, libvirt, file, nbd, or the name of a plugin');
 
 function commands(plugins: readonly HypervisorPlugin[]): Command[] {
   return [
