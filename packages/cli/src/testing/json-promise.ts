@@ -34,6 +34,7 @@ const manifest = z.strictObject({
   level,
   reason: z.string().optional(),
   parent: z.string().nullable(),
+  after: z.string().optional(),
   chain: z.string(),
   checkpointName: z.string(),
   hypervisor: z.string(),
