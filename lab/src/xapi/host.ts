@@ -133,6 +133,11 @@ export class XapiHost implements AsyncDisposable {
     this.#state.disks.write(this.#vdi(vdi), offset, bytes);
   }
 
+  /** What somebody writes past the host's change tracking: the disk changes, and nothing marks it. */
+  untrackedWrite(vdi: string, offset: number, bytes: Uint8Array): void {
+    this.#state.disks.content(this.#vdi(vdi)).write(offset, bytes);
+  }
+
   /** As {@link guestWrite}, zeros. */
   guestZero(vdi: string, offset: number, length: number): void {
     this.#state.disks.zero(this.#vdi(vdi), offset, length);
