@@ -147,6 +147,7 @@ export const VMA_CODES = [
   'VB_VMA_UNSAFE_NAME',
   'VB_VMA_DUPLICATE_NAME',
   'VB_VMA_LIMIT',
+  'VB_VMA_COMPRESSION',
   'VB_VMA_WRITE',
   'VB_VMA_DIGEST',
 ] as const;

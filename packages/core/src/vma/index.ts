@@ -1,10 +1,15 @@
 export * from './archive.js';
+export { fileChunks, type ReadArchiveOptions, readArchive } from './archive-file.js';
+export type { ArchiveCompression } from './compression.js';
 export { damageError } from './damage.js';
 export { VmaDecoder, type VmaDecoderOptions } from './decoder.js';
+export { type DecompressOptions, type Opened, openCompressed } from './decompress.js';
 export type { WrittenDevice } from './device-clusters.js';
 export type { VmaSink } from './extent-output.js';
 export * from './identity.js';
+export { type ImageReadOptions, type VmaFingerprint, VmaImageReader } from './image-reader.js';
 export { type DeviceFacts, isVmstate } from './ledger.js';
+export { type OpenArchiveOptions, openVmaArchive, VmaArchive } from './random-access.js';
 export { unsafeNameReason } from './safe-name.js';
 export type { NewVmaArchive, NewVmaDevice } from './specification.js';
 export * from './words.js';

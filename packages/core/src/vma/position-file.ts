@@ -1,0 +1,78 @@
+import { type FileHandle, open } from 'node:fs/promises';
+import { ProtocolError, UnsupportedError, VBackupError } from '../errors/index.js';
+
+/** A regular file that is read at any place. */
+export class PositionFile implements AsyncDisposable {
+  readonly path: string;
+  /** When it was opened. */
+  readonly size: number;
+  readonly #handle: FileHandle;
+
+  constructor(path: string, size: number, handle: FileHandle) {
+    this.path = path;
+    this.size = size;
+    this.#handle = handle;
+  }
+
+  /** @throws VBackupError VB_IO; UnsupportedError VB_UNSUPPORTED for what cannot be read at any place, as a pipe */
+  static async open(path: string): Promise<PositionFile> {
+    try {
+      const handle = await open(path, 'r');
+      const stat = await handle.stat();
+      if (stat.isFile()) return new PositionFile(path, stat.size, handle);
+      await handle.close();
+    } catch (cause) {
+      throw new VBackupError('VB_IO', `cannot read ${path}`, { cause });
+    }
+    throw new UnsupportedError('VB_UNSUPPORTED', `${path} is no regular file, and cannot be read at any place`, {
+      cure: 'copy the archive into a file, or use a command that reads it from beginning to end',
+    });
+  }
+
+  /** Up to `length` bytes; fewer only at the end of the file. @throws VBackupError VB_IO */
+  async readSome(position: number, length: number): Promise<Buffer> {
+    const bytes = Buffer.allocUnsafe(length);
+    let filled = 0;
+    while (filled < length) {
+      const count = await this.#read(position + filled, [bytes.subarray(filled)]);
+      if (count === 0) break;
+      filled += count;
+    }
+    return bytes.subarray(0, filled);
+  }
+
+  /** Fills all buffers. @throws VBackupError VB_IO; ProtocolError VB_VMA_TRUNCATED_EXTENT if the file ends before */
+  async readAll(position: number, buffers: readonly Buffer[]): Promise<void> {
+    let at = position;
+    let left = [...buffers];
+    while (left.length > 0) {
+      const count = await this.#read(at, left);
+      if (count === 0) throw new ProtocolError('VB_VMA_TRUNCATED_EXTENT', `${this.path} became shorter`, at);
+      at += count;
+      left = behind(left, count);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close();
+  }
+
+  async #read(position: number, buffers: readonly Buffer[]): Promise<number> {
+    try {
+      return (await this.#handle.readv([...buffers], position)).bytesRead;
+    } catch (cause) {
+      throw new VBackupError('VB_IO', `cannot read ${this.path} at byte ${position}`, { cause });
+    }
+  }
+}
+
+/** What of the buffers lies behind their first `count` bytes. */
+function behind(buffers: readonly Buffer[], count: number): Buffer[] {
+  let skip = count;
+  const rest: Buffer[] = [];
+  for (const buffer of buffers) {
+    if (skip < buffer.length) rest.push(buffer.subarray(skip));
+    skip = Math.max(0, skip - buffer.length);
+  }
+  return rest;
+}
