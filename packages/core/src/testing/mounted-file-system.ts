@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { requireTools, type Skippable, skipLoudly } from './tools.js';
+import { requireTools, type Skippable, skipEverywhere } from './tools.js';
 
 const MiB = 1024 * 1024;
 
@@ -73,14 +73,15 @@ export interface MountOptions {
 export function mountFileSystem(test: Skippable, kind: FileSystemKind, options: MountOptions = {}): MountedFileSystem {
   const recipe: Recipe = RECIPES[kind];
   requireTools(test, ['mount', 'umount', ...(recipe.mkfs?.slice(0, 1) ?? [])]);
-  requireMounts(test);
+  if (kind === 'tmpfs') requireNeeds(test, ['mounts']);
+  else requireMounts(test);
   const undo = new Undo();
   try {
     const path = kind === 'overlay' ? mountOverlay(test, undo) : mountPlain(undo, recipe, options);
     return { kind, path, [Symbol.dispose]: () => undo.run() };
   } catch (error) {
     undo.run();
-    if (!kernelKnows(recipe.type)) return skipLoudly(test, `the kernel has no ${recipe.type}`);
+    if (!kernelKnows(recipe.type)) return skipEverywhere(test, `the kernel has no ${recipe.type}`);
     throw error;
   }
 }
@@ -95,37 +96,74 @@ export function attachLoopDevice(
   options: { readonly sectorLength?: number | undefined } = {},
 ): LoopDevice {
   requireTools(test, ['losetup']);
-  requireMounts(test);
+  requireNeeds(test, ['loop devices']);
   const undo = new Undo();
   const sector = options.sectorLength === undefined ? [] : ['--sector-size', String(options.sectorLength)];
-  const path = run('losetup', ['--find', '--show', ...sector, file]).trim();
-  undo.add(() => run('losetup', ['--detach', path]));
+  const path = attach(undo, file, sector);
   return { path, [Symbol.dispose]: () => undo.run() };
 }
 
-let mounts: { readonly refusal: string | null } | undefined;
+/** What a test can need of the machine, beside programs. */
+type Need = 'mounts' | 'loop devices';
 
-/** Skips the test, loudly, where this machine gives this user no mounts and no loop devices; found out by trying. */
-export function requireMounts(test: Skippable): void {
-  mounts ??= { refusal: whyNoMounts() };
-  if (mounts.refusal !== null) skipLoudly(test, `this machine cannot mount: ${mounts.refusal}`);
+const refusals = new Map<Need, string | null>();
+
+/** Skips the test, loudly, where this machine gives this user no mounts or no loop devices. */
+export const requireMounts = (test: Skippable): void => requireNeeds(test, ['mounts', 'loop devices']);
+
+/** The kinds that cannot be had here, whatever is installed; each is tried. */
+export function kindsNotMountable(): readonly FileSystemKind[] {
+  return FILE_SYSTEM_KINDS.filter((kind) => {
+    let isSkipped = false;
+    const skip = (): never => {
+      isSkipped = true;
+      throw new Error('skipped');
+    };
+    try {
+      mountFileSystem({ skip }, kind)[Symbol.dispose]();
+    } catch {
+      // A program that is missing is the test's own failure.
+    }
+    return isSkipped;
+  });
 }
 
-function whyNoMounts(): string | null {
+/** Why this machine gives this user none of them, found out by trying; null where it does. */
+function whyWithout(need: Need): string | null {
+  const known = refusals.get(need);
+  if (known !== undefined) return known;
   const undo = new Undo();
+  let refusal: string | null = null;
   try {
-    mountPlain(undo, { type: 'tmpfs', size: MiB }, {});
-    const folder = temporaryFolder(undo);
-    const file = join(folder, 'image');
-    writeFileSync(file, Buffer.alloc(MiB));
-    const device = run('losetup', ['--find', '--show', file]).trim();
-    undo.add(() => run('losetup', ['--detach', device]));
-    return null;
+    if (need === 'mounts') mountPlain(undo, { type: 'tmpfs', size: MiB }, {});
+    else attach(undo, emptyFile(join(temporaryFolder(undo), 'image'), MiB), []);
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    refusal = error instanceof Error ? error.message.trim() : String(error);
   } finally {
     undo.run();
   }
+  refusals.set(need, refusal);
+  return refusal;
+}
+
+/** The only reason for which a test may be skipped in CI as well: nothing can be installed or fixed there. */
+function requireNeeds(test: Skippable, needs: readonly Need[]): void {
+  for (const need of needs) {
+    const refusal = whyWithout(need);
+    if (refusal !== null) skipEverywhere(test, `this machine gives no ${need}: ${refusal}`);
+  }
+}
+
+function attach(undo: Undo, file: string, options: readonly string[]): string {
+  const device = run('losetup', ['--find', '--show', ...options, file]).trim();
+  undo.add(() => run('losetup', ['--detach', device]));
+  return device;
+}
+
+function emptyFile(path: string, size: number): string {
+  writeFileSync(path, '');
+  truncateSync(path, size);
+  return path;
 }
 
 function mountPlain(undo: Undo, recipe: Recipe, { size = recipe.size }: MountOptions): string {
@@ -137,9 +175,7 @@ function mountPlain(undo: Undo, recipe: Recipe, { size = recipe.size }: MountOpt
     mount(undo, ['-t', recipe.type, '-o', [`size=${size}`, ...wanted].join(','), 'none', mountPoint]);
     return mountPoint;
   }
-  const image = join(folder, 'image');
-  writeFileSync(image, '');
-  truncateSync(image, size);
+  const image = emptyFile(join(folder, 'image'), size);
   const [program, ...args] = recipe.mkfs;
   run(program, [...args, image]);
   mount(undo, ['-t', recipe.type, '-o', ['loop', ...wanted].join(','), image, mountPoint]);
