@@ -93,7 +93,7 @@ export interface LibvirtConnection extends AsyncDisposable {
   thaw(domain: DomainUuid, options?: CallOptions): Promise<number>;
   /** The guest's mounted file systems, as its agent knows them. */
   fileSystems(domain: DomainUuid, options?: CallOptions): Promise<readonly FileSystemFacts[]>;
-  /** How long the daemon waits for an answer of the agent, until the domain stops; `null` for the daemon's default. */
+  /** How long the daemon waits for an answer of the agent, until the domain stops; `null` for ever, as it does by itself. */
   setAgentTimeout(domain: DomainUuid, seconds: number | null, options?: CallOptions): Promise<void>;
 }
 

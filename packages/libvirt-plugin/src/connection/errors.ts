@@ -1,4 +1,4 @@
-import { VBackupError, type VBackupErrorOptions } from '@vbackup/core';
+import { VBackupError, type VBackupErrorOptions } from '@vbackup/core/errors';
 import { type Meaning, meaningOf } from './meaning.js';
 
 /** An error as libvirt keeps it (`virError`). */

@@ -79,14 +79,18 @@ export function meaningOf(method: string, native: NativeError): Meaning {
 
 function codeOf(method: string, native: NativeError): Code {
   const code = CODES[native.code] ?? 'VB_LIBVIRT_FAILED';
-  if (method === 'open') return openingCode(code);
+  if (method === 'open') return openingCode(code, native.message);
   // libvirt calls an agent that is not configured an unsupported argument.
   if (code === 'VB_LIBVIRT_UNSUPPORTED' && AGENT_METHODS.includes(method)) return 'VB_LIBVIRT_NO_AGENT';
   return code;
 }
 
+/** libvirt gives a certificate that is missing or wrong no number of its own. */
+const CERTIFICATE_WORDS = /certificate|TLS|x509/i;
+
 /** Whatever else prevents a connection: no such socket (38), no such host, ssh, a daemon that ends. */
-function openingCode(code: Code): Code {
+function openingCode(code: Code, message: string): Code {
+  if (CERTIFICATE_WORDS.test(message)) return 'VB_LIBVIRT_TLS';
   const own: readonly Code[] = ['VB_LIBVIRT_AUTHENTICATION', 'VB_LIBVIRT_TLS', 'VB_LIBVIRT_ACCESS_DENIED'];
   return own.includes(code) ? code : 'VB_LIBVIRT_CONNECT';
 }

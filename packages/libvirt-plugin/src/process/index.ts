@@ -1,0 +1,1 @@
+export { type OpenInChildOptions, openLibvirt } from './open.js';

@@ -1,0 +1,2 @@
+export { type Call, calls } from './calls.js';
+export { type Reply, ReplySchema, type Request, RequestSchema } from './messages.js';
