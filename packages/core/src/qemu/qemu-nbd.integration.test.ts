@@ -13,6 +13,7 @@ import { requireTools } from '../testing/tools.js';
 import { newQemuFolder, removeQemuFolder } from './qemu-folder.js';
 import { QemuNbd, type QemuNbdOptions } from './qemu-nbd.js';
 import { imageInfo } from './query-image.js';
+import { qemuVersion } from './run-qemu.js';
 
 const run = promisify(execFile);
 const MiB = 1024 * 1024;
@@ -57,6 +58,10 @@ describe('the programs of QEMU', function () {
     await run('qemu-io', ['-f', 'qcow2', '-c', 'write -P 7 1M 64k', image]);
   });
   afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  it('tell their version', async () => {
+    for (const program of ['qemu-img', 'qemu-nbd'] as const) assert.match(await qemuVersion(program), /^\d+\.\d+/);
+  });
 
   it('tell about an image', async () => {
     const { format, virtualSize, bitmaps } = await imageInfo(image, { format: 'qcow2' });

@@ -49,5 +49,6 @@ export async function runQemu({ program, args, action, signal }: QemuRun): Promi
  */
 export async function qemuVersion(program: QemuProgram, options: WithSignal = {}): Promise<string> {
   const text = await runQemu({ program, args: ['--version'], action: `cannot run ${program}`, ...options });
-  return /version (\S+)/.exec(text)?.[1] ?? 'unknown';
+  // `qemu-img version 7.2.22 (…)`, and `qemu-nbd 7.2.22 (…)`.
+  return /\d+\.\d+(?:\.\d+)*/.exec(text)?.[0] ?? 'unknown';
 }

@@ -26,7 +26,9 @@ export async function findImage(selector: string): Promise<FoundImage> {
     throw new VBackupError('VB_FILE_TYPE', `${given} ${what}`, { cure: 'name a disk image or a block device' });
   } catch (error) {
     const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') throw new VBackupError('VB_GUEST_NOT_FOUND', `there is no ${given}`);
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new VBackupError('VB_GUEST_NOT_FOUND', `there is no ${given}`, { cure: 'check the path' });
+    }
     throw ioError(error, `cannot look at ${given}`);
   }
 }
