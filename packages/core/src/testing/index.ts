@@ -15,3 +15,5 @@ export * from './sparse-file.js';
 export * from './tools.js';
 export * from './vma-archive.js';
 export * from './vma-fixture.js';
+export * from './vma-fuzz.js';
+export * from './vma-mutation.js';

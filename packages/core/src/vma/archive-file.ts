@@ -3,7 +3,7 @@ import { abortError, VBackupError } from '../errors/index.js';
 import type { VmaEvent } from './archive.js';
 import { VmaDecoder, type VmaDecoderOptions } from './decoder.js';
 import { openCompressed } from './decompress.js';
-import type { PositionFile } from './position-file.js';
+import type { PositionSource } from './position-file.js';
 import { VMA_EXTENT_HEADER_LENGTH } from './words.js';
 
 const CHUNK_LENGTH = 1024 * 1024;
@@ -48,7 +48,7 @@ export async function* decodeStream(
  * @param options - `decoder` must want headers only
  */
 export async function* decodeHeaders(
-  file: PositionFile,
+  file: PositionSource,
   { decoder, signal }: DecodeOptions,
 ): AsyncGenerator<VmaEvent, void, undefined> {
   let length = READ_AHEAD;

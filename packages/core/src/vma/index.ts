@@ -9,7 +9,14 @@ export type { VmaSink } from './extent-output.js';
 export * from './identity.js';
 export { type ImageReadOptions, type VmaFingerprint, VmaImageReader } from './image-reader.js';
 export { type DeviceFacts, isVmstate } from './ledger.js';
-export { type OpenArchiveOptions, openVmaArchive, VmaArchive } from './random-access.js';
+export type { PositionSource } from './position-file.js';
+export {
+  type OpenArchiveOptions,
+  type OpenSourceOptions,
+  openArchiveAt,
+  openVmaArchive,
+  VmaArchive,
+} from './random-access.js';
 export { unsafeNameReason } from './safe-name.js';
 export type { NewVmaArchive, NewVmaDevice } from './specification.js';
 export * from './words.js';

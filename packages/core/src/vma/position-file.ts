@@ -1,8 +1,19 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { ProtocolError, UnsupportedError, VBackupError } from '../errors/index.js';
 
+/** Bytes that are read at any place. */
+export interface PositionSource {
+  /** How messages call it. */
+  readonly path: string;
+  readonly size: number;
+  /** Up to `length` bytes; fewer only at the end. @throws VBackupError VB_IO */
+  readSome(position: number, length: number): Promise<Buffer>;
+  /** Fills all buffers. @throws VBackupError VB_IO; ProtocolError VB_VMA_TRUNCATED_EXTENT if it ends before */
+  readAll(position: number, buffers: readonly Buffer[]): Promise<void>;
+}
+
 /** A regular file that is read at any place. */
-export class PositionFile implements AsyncDisposable {
+export class PositionFile implements PositionSource, AsyncDisposable {
   readonly path: string;
   /** When it was opened. */
   readonly size: number;
@@ -29,7 +40,6 @@ export class PositionFile implements AsyncDisposable {
     });
   }
 
-  /** Up to `length` bytes; fewer only at the end of the file. @throws VBackupError VB_IO */
   async readSome(position: number, length: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafe(length);
     let filled = 0;
@@ -41,7 +51,6 @@ export class PositionFile implements AsyncDisposable {
     return bytes.subarray(0, filled);
   }
 
-  /** Fills all buffers. @throws VBackupError VB_IO; ProtocolError VB_VMA_TRUNCATED_EXTENT if the file ends before */
   async readAll(position: number, buffers: readonly Buffer[]): Promise<void> {
     let at = position;
     let left = [...buffers];

@@ -7,7 +7,7 @@ import { DamageList } from './damage.js';
 import { VmaDecoder } from './decoder.js';
 import { VmaImageReader } from './image-reader.js';
 import type { DeviceFacts } from './ledger.js';
-import { PositionFile } from './position-file.js';
+import { PositionFile, type PositionSource } from './position-file.js';
 
 export interface OpenArchiveOptions {
   /** Opens what is damaged too; what cannot be had is a hole. */
@@ -26,12 +26,14 @@ interface Scan {
 
 /** An uncompressed archive in a file, any range of any device of it in any order. */
 export class VmaArchive implements AsyncDisposable {
-  readonly #file: PositionFile;
+  readonly #file: PositionSource;
   readonly #scan: Scan;
+  readonly #close: () => Promise<void>;
 
-  constructor(file: PositionFile, scan: Scan) {
+  constructor(file: PositionSource, scan: Scan, close: () => Promise<void>) {
     this.#file = file;
     this.#scan = scan;
+    this.#close = close;
   }
 
   get header(): VmaHeader {
@@ -64,7 +66,7 @@ export class VmaArchive implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file[Symbol.asyncDispose]();
+    await this.#close();
   }
 }
 
@@ -75,25 +77,33 @@ export class VmaArchive implements AsyncDisposable {
  */
 export async function openVmaArchive(path: string, options: OpenArchiveOptions = {}): Promise<VmaArchive> {
   const file = await PositionFile.open(path);
+  const close = (): Promise<void> => file[Symbol.asyncDispose]();
   try {
-    const compression = compressionOf(await file.readSome(0, COMPRESSION_MAGIC_LENGTH));
-    if (compression !== 'none') {
-      throw new UnsupportedError(
-        'VB_UNSUPPORTED',
-        `${path} is compressed with ${compression}: only its beginning can be sought`,
-        {
-          cure: 'decompress it into a file first',
-        },
-      );
-    }
-    return new VmaArchive(file, await scan(file, options));
+    return await openArchiveAt(file, { ...options, close });
   } catch (error) {
-    await file[Symbol.asyncDispose]();
+    await close();
     throw error;
   }
 }
 
-async function scan(file: PositionFile, { salvage, signal }: OpenArchiveOptions): Promise<Scan> {
+export interface OpenSourceOptions extends OpenArchiveOptions {
+  /** What closing the archive does; default: nothing. */
+  readonly close?: () => Promise<void>;
+}
+
+/** As {@link openVmaArchive}, from anything that can be read at any place. */
+export async function openArchiveAt(
+  file: PositionSource,
+  { close = () => Promise.resolve(), ...options }: OpenSourceOptions = {},
+): Promise<VmaArchive> {
+  const compression = compressionOf(await file.readSome(0, COMPRESSION_MAGIC_LENGTH));
+  if (compression === 'none') return new VmaArchive(file, await scan(file, options), close);
+  throw new UnsupportedError('VB_UNSUPPORTED', `${file.path} is compressed with ${compression}: it has one direction`, {
+    cure: 'decompress it into a file first',
+  });
+}
+
+async function scan(file: PositionSource, { salvage, signal }: OpenArchiveOptions): Promise<Scan> {
   const decoder = new VmaDecoder({ salvage, headersOnly: true });
   const warnings: VmaWarning[] = [];
   const damages = new DamageList();
