@@ -212,11 +212,21 @@ class OpenCopyTarget implements CopyTarget {
     const unfinished = this.#state === 'open';
     this.#state = 'closed';
     await this.file.close();
-    if (unfinished && partial !== null) await rm(partial, { force: true });
+    if (unfinished && partial !== null && (await this.#isOurs(partial))) await rm(partial, { force: true });
+  }
+
+  /** Another copy to the same target takes the name away, as it would from a dead one. */
+  async #isOurs(partial: string): Promise<boolean> {
+    const found = await ignoringMissing(() => lstat(partial, { bigint: true }));
+    return found !== null && found.dev === this.#shape.made.dev && found.ino === this.#shape.made.ino;
   }
 
   async #publish(partial: string): Promise<void> {
     const { path, replaces } = this.#shape;
+    if (!(await this.#isOurs(partial))) {
+      const cure = 'copy to one target once at a time';
+      throw new VBackupError('VB_FILE_CHANGED', `${partial} was taken away by someone else`, { cure });
+    }
     if (replaces) return rename(partial, path);
     try {
       // Unlike rename, link refuses a name that someone else took in the meantime.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import {
   chmod,
   type FileHandle,
@@ -247,6 +247,17 @@ describe('sparseCopy', () => {
     await assert.rejects(copy({ onProgress }), { code: 'VB_TARGET_EXISTS' });
     assert.deepEqual(await readdir(folder), ['source', 'target']);
     assert.equal((await readFile(target)).length, 0);
+  });
+
+  it('gives no name to another copy that took its place, and leaves that one alone', async () => {
+    const partial = `${target}.partial`;
+    const onProgress = (): void => {
+      rmSync(partial);
+      writeFileSync(partial, 'of another copy');
+    };
+    await assert.rejects(copy({ onProgress }), { code: 'VB_FILE_CHANGED', message: /target\.partial was taken away/ });
+    assert.deepEqual(await readdir(folder), ['source', 'target.partial']);
+    assert.equal((await readFile(partial)).toString(), 'of another copy');
   });
 
   it('removes what a dead run left under the unfinished name', async () => {
