@@ -61,6 +61,15 @@ case $name in
   huge)
     kit pattern size=9223372036854775807 ;;
 
+  # disk.raw, which was put into FOLDER before.
+  file)
+    kit file disk.raw ;;
+  file-4k)
+    kit --filter=blocksize-policy file disk.raw blocksize-minimum=4096 blocksize-error-policy=error ;;
+  qemu-file)
+    exec qemu-nbd --persistent --format=raw --shared=8 --discard=unmap --pid-file=pid --socket="$PWD/nbd.sock" \
+      --export-name=vda disk.raw ;;
+
   # How servers negotiate.
   no-structured-replies)
     kit --no-sr pattern 1M ;;

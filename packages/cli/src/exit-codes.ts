@@ -55,6 +55,7 @@ export const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   VB_CHAIN_DOUBLED: EXIT.chainBroken,
   VB_CHAIN_FOREIGN: EXIT.chainBroken,
   VB_CHAIN_CHANGED: EXIT.chainBroken,
+  VB_COPY_DIFFERS: EXIT.damageFound,
   VB_INTERNAL: EXIT.defect,
 };
 

@@ -41,7 +41,7 @@ export async function main(args: readonly string[], world: World): Promise<numbe
     if (unknown.length > 0) checkForeignAliases(unknown, seen, await builtIn(plugins));
     invocation = readCommandLine({ args: withCommand(args, seen), plugins: used, world, version: version() });
     if (invocation === undefined) return EXIT.done;
-    output = new Output(world, invocation.command, renderersFor(world, invocation.options));
+    output = new Output(world, invocation.command, renderersFor(world, invocation));
   } catch (error) {
     const failure = failureOf(error);
     new Output(world, 'backup', fallbackRenderers(world, seen)).error(failure);

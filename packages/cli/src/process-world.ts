@@ -45,6 +45,10 @@ class ProcessStream implements TextStream {
     return this.#stream.columns || DEFAULT_COLUMNS;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   write(text: string): void {
     if (!this.#closed) this.#stream.write(text);
   }

@@ -6,6 +6,8 @@ export interface TextStream {
   readonly isTTY: boolean;
   /** Width of the terminal in characters. */
   readonly columns: number;
+  /** Nobody reads any more. */
+  readonly closed: boolean;
   /** Resolves when everything written has left the process; rejects if it could not (a closed pipe is no error). */
   drain(): Promise<void>;
 }

@@ -108,7 +108,7 @@ describe('vbackup', () => {
     });
 
     it('refuses a folder', async () => {
-      assert.equal(await program.run(`info ${program.folder}`), 1);
+      assert.equal(await program.run(`info ${program.folder}`), 2);
       assert.match(program.world.stderr.text, /is a folder \[VB_FILE_TYPE\]\n {2}name a SparseStream file/);
     });
 

@@ -8,6 +8,8 @@ export const COMMANDS: Readonly<Record<CommandName, () => Promise<RunCommand>>> 
   info: async () => (await import('./info.js')).info,
   verify: async () => (await import('./verify.js')).verify,
   restore: async () => (await import('./restore.js')).restore,
+  copy: async () => (await import('./copy.js')).copy,
+  map: async () => (await import('./map.js')).map,
   doctor: async () => (await import('./doctor.js')).doctor,
   completion: async () => (await import('./completion.js')).completion,
 };

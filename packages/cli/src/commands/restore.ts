@@ -8,6 +8,7 @@ import { usageError } from '../usage.js';
 import type { Work } from '../work.js';
 import type { CommandContext, Outcome } from './command.js';
 import { connect } from './connection.js';
+import { oneDisk } from './one-disk.js';
 
 /** `xen:sr=…`: a plugin and what it makes of the rest. A path that looks like it is written `./name:rest`. */
 const PLUGIN_TARGET = /^([a-z][a-z0-9-]*):(.+)$/s;
@@ -74,18 +75,6 @@ async function planOf(context: CommandContext, question: Question): Promise<Step
     const file = join(path, `${disk}.raw`);
     return { disk, name: file, openTarget: work.openFileTarget(file, { force }) };
   });
-}
-
-function oneDisk(manifest: Manifest, named: string | undefined): string {
-  const names = manifest.disks.map(({ name }) => name);
-  const found = named === undefined ? names[0] : names.find((name) => name === named);
-  if (found === undefined) {
-    throw usageError(`backup ${manifest.id} has no disk ${named ?? 'at all'}`, `it has: ${names.join(', ')}`);
-  }
-  if (named === undefined && names.length > 1) {
-    throw usageError(`backup ${manifest.id} has ${names.length} disks`, `choose with --disk: ${names.join(', ')}`);
-  }
-  return found;
 }
 
 async function isFolder(path: string): Promise<boolean> {

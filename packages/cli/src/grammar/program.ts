@@ -5,6 +5,9 @@ import type { CommandName } from '../output/events.js';
 
 /** Backups read over at most so many connections per disk; servers allow 16 at most. */
 export const MAX_CONNECTIONS = 16;
+/** How a file can be mapped. */
+export const METHODS = ['auto', 'seek', 'fiemap', 'qemu-img', 'scan', 'none'] as const;
+
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
 export type OnCommand = (command: CommandName, operands: readonly string[], parsed: Command) => void;
@@ -50,7 +53,17 @@ function globalOptions(): Option[] {
   ];
 }
 
-const NAMES: readonly CommandName[] = ['backup', 'list', 'info', 'verify', 'restore', 'doctor', 'completion'];
+const NAMES: readonly CommandName[] = [
+  'backup',
+  'list',
+  'info',
+  'verify',
+  'restore',
+  'copy',
+  'map',
+  'doctor',
+  'completion',
+];
 
 /** The names of all commands. */
 export const COMMAND_NAMES: readonly string[] = NAMES;
@@ -75,6 +88,8 @@ function commands(plugins: readonly HypervisorPlugin[]): Command[] {
       .description('read backups and check them, with everything they stand on')
       .argument('[backup...]', 'default: all of them'),
     withPlugins(restore(), plugins),
+    copy(),
+    map(),
     withPlugins(
       new Command('doctor')
         .description('check the conditions of a backup, with a cure for each')
@@ -117,6 +132,31 @@ const restore = (): Command =>
     .argument('<target>', 'a file, a folder (all disks), a block device, an nbd… URI, or xen:sr=<uuid>')
     .option('--disk <name>', 'which disk of the backup, where it has several')
     .option('--force', 'overwrite a file that exists');
+
+const copy = (): Command =>
+  new Command('copy')
+    .description('copy a disk to a file, a device or an NBD server; holes stay holes')
+    .argument('<source>', 'a file, a block device or an nbd… URI')
+    .argument('<target>', 'a file, a block device or an nbd… URI')
+    .addOption(
+      new Option('--reflink <when>', 'share the blocks of a file (default: "auto")').choices([
+        'auto',
+        'always',
+        'never',
+      ]),
+    )
+    .option('--verify', 'read both sides afterwards and compare them')
+    .option('--force', 'replace a file that exists')
+    .addOption(new Option('--connections <n>', 'connections to an NBD server').argParser(parseConnections));
+
+const map = (): Command =>
+  new Command('map')
+    .description('show which parts of a disk hold data, or what has changed since a backup')
+    .argument('<disk>', 'a file, a block device, an nbd… URI, or a backup')
+    .option('--totals', 'only sums')
+    .addOption(new Option('--method <method>', 'how a file is mapped (default: "auto")').choices(METHODS))
+    .option('--disk <name>', 'which disk of the backup, where it has several')
+    .option('--changed-since <backup>', 'only what differs from that backup');
 
 function parseConnections(text: string): number {
   const count = /^\d{1,2}$/.test(text) ? Number(text) : 0;

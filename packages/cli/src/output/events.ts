@@ -1,6 +1,6 @@
 import type { Damage, Diagnosis, Manifest } from '@vbackup/core';
 
-export type CommandName = 'backup' | 'list' | 'info' | 'verify' | 'restore' | 'doctor' | 'completion';
+export type CommandName = 'backup' | 'list' | 'info' | 'verify' | 'restore' | 'copy' | 'map' | 'doctor' | 'completion';
 
 /**
  * Everything that the command tells anyone, in order; docs/json-output.md promises it field by field. Sizes are bytes,
@@ -105,6 +105,31 @@ export type ItemSummary = Item &
         readonly size: number;
         readonly written: number;
         readonly elapsedMs: number;
+      }
+    | {
+        readonly command: 'copy';
+        /** Both as they were written. */
+        readonly source: string;
+        readonly target: string;
+        readonly size: number;
+        readonly written: number;
+        readonly method: 'reflink' | 'copy';
+        readonly verified: boolean;
+        readonly elapsedMs: number;
+      }
+    | {
+        readonly command: 'map';
+        /** As it was written. */
+        readonly disk: string;
+        readonly size: number;
+        /** Bytes of each kind; of `changedSince`, of what differs. */
+        readonly data: number;
+        readonly zero: number;
+        readonly hole: number;
+        readonly extents: number;
+        readonly method: string;
+        readonly fileSystem: string | null;
+        readonly changedSince: string | null;
       }
     | ({ readonly command: 'doctor' } & Diagnosis)
     | { readonly command: 'completion'; readonly script: string }

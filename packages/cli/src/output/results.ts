@@ -3,6 +3,8 @@ import type { ItemSummary, StreamFacts } from './events.js';
 import { formatBytes, formatLocalTime, formatSeconds, printable } from './format.js';
 import { pairLines, tableLines } from './table.js';
 
+type CopySummary = Extract<ItemSummary, { command: 'copy' }>;
+
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const nameOf = ({ guest }: Manifest): string => printable(guest.name === '' ? guest.id : guest.name);
 
@@ -25,6 +27,20 @@ export function resultLines(item: ItemSummary): string[] {
       const sizes = `${formatBytes(size)}, ${formatBytes(written)} written`;
       return [`${printable(disk)} of ${id} restored to ${printable(target)}: ${sizes} in ${duration(elapsedMs)}`];
     }
+    case 'copy':
+      return [copyLine(item)];
+    case 'map':
+      return pairLines([
+        ['disk', printable(item.disk)],
+        ['size', String(item.size)],
+        ['data', String(item.data)],
+        ['zero', String(item.zero)],
+        ['hole', String(item.hole)],
+        ['extents', String(item.extents)],
+        ['method', item.method],
+        ...(item.fileSystem === null ? [] : [['file system', item.fileSystem] as const]),
+        ...(item.changedSince === null ? [] : [['changed since', printable(item.changedSince)] as const]),
+      ]);
     case 'doctor': {
       const line = `${item.state.padEnd(7)}  ${printable(item.name)}: ${printable(item.detail)}`;
       return item.cure === undefined ? [line] : [line, `         ${printable(item.cure)}`];
@@ -35,6 +51,12 @@ export function resultLines(item: ItemSummary): string[] {
 }
 
 const duration = (elapsedMs: number): string => formatSeconds(elapsedMs / 1000);
+
+function copyLine({ source, target, size, written, method, verified, elapsedMs }: CopySummary): string {
+  const data = `${formatBytes(written)} ${method === 'reflink' ? 'shared' : 'written'}`;
+  const check = verified ? ', verified' : '';
+  return `${printable(source)} copied to ${printable(target)}: ${formatBytes(size)}, ${data}${check} in ${duration(elapsedMs)}`;
+}
 
 function backupLine(backup: Manifest, elapsedMs: number): string {
   const size = formatBytes(sum(backup.disks.map((disk) => disk.size)));

@@ -167,6 +167,7 @@ const auditText = ({ read }: DiskResult): string => `${formatBytes(read)} audite
 
 function finishedText(command: CommandName, { read, data, stored }: DiskResult): string {
   if (command === 'restore') return `${formatBytes(read)} written`;
+  if (command === 'copy') return `${formatBytes(read)} read, ${formatBytes(data)} data`;
   if (command === 'verify') return `${formatBytes(read)} checked`;
   return `${formatBytes(read)} read, ${formatBytes(data)} data, ${formatBytes(stored)} stored`;
 }
@@ -175,6 +176,7 @@ function finishedText(command: CommandName, { read, data, stored }: DiskResult):
 const isAnswer = (event: SummaryEvent): boolean =>
   event.scope === 'item' &&
   (event.command === 'info' ||
+    event.command === 'map' ||
     event.command === 'completion' ||
     (event.command === 'verify' && event.damage.length > 0) ||
     (event.command === 'doctor' && event.state !== 'good'));

@@ -3,7 +3,7 @@ import { z } from 'zod';
 // The promise of docs/json-output.md, written down a second time and strictly: a field that is not here, or is missing,
 // or of another type, fails the tests of every command.
 
-const command = z.enum(['backup', 'list', 'info', 'verify', 'restore', 'doctor', 'completion']);
+const command = z.enum(['backup', 'list', 'info', 'verify', 'restore', 'copy', 'map', 'doctor', 'completion']);
 const time = z.iso.datetime();
 const bytes = z.int().nonnegative();
 const milliseconds = z.int().nonnegative();
@@ -142,6 +142,30 @@ export const JSON_LINE = z.union([
     size: bytes,
     written: bytes,
     elapsedMs: milliseconds,
+  }),
+  z.strictObject({
+    ...item,
+    command: z.literal('copy'),
+    source: z.string(),
+    target: z.string(),
+    size: bytes,
+    written: bytes,
+    method: z.enum(['reflink', 'copy']),
+    verified: z.boolean(),
+    elapsedMs: milliseconds,
+  }),
+  z.strictObject({
+    ...item,
+    command: z.literal('map'),
+    disk: z.string(),
+    size: bytes,
+    data: bytes,
+    zero: bytes,
+    hole: bytes,
+    extents: bytes,
+    method: z.string(),
+    fileSystem: z.string().nullable(),
+    changedSince: z.string().nullable(),
   }),
   z.strictObject({
     ...item,

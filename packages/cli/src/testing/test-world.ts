@@ -5,6 +5,7 @@ export class TestStream implements TextStream {
   text = '';
   isTTY = false;
   columns = 80;
+  closed = false;
 
   write(text: string): void {
     this.text += text;

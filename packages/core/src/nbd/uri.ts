@@ -146,5 +146,7 @@ function decode(text: string, part: string): string {
 
 function invalid(uri: string, fault: string): VBackupError {
   const text = uri.replace(/:[^:@/]*@/, ':…@');
-  return new VBackupError('VB_NBD_URI', `"${text}" is no NBD URI that can be used: ${fault}`);
+  return new VBackupError('VB_NBD_URI', `"${text}" is no NBD URI that can be used: ${fault}`, {
+    cure: 'write nbd://host:port/export, nbds://… for TLS, or nbd+unix:///export?socket=/path/to/socket',
+  });
 }

@@ -1,0 +1,35 @@
+import { open, stat } from 'node:fs/promises';
+import type { Output } from '../output/output.js';
+
+/** Says that an image of another format than raw is copied as it is, which may not be what was meant. */
+export async function warnOfFormat(
+  { name, path }: { readonly name: string; readonly path: string },
+  output: Output,
+): Promise<void> {
+  const { IMAGE_HEAD_LENGTH, imageFormatOf } = await import('@vbackup/core');
+  const format = imageFormatOf(await headOf(path, IMAGE_HEAD_LENGTH));
+  if (format === undefined) return;
+  output.warning(
+    'VB_IMAGE_FORMAT',
+    `${name} begins like an image of the format ${format}: its bytes are copied as they are; qemu-img convert makes a raw disk of it`,
+  );
+}
+
+async function headOf(path: string, length: number): Promise<Buffer> {
+  const head = Buffer.alloc(length);
+  try {
+    // Opening a pipe would wait for its writer.
+    const found = await stat(path);
+    if (!found.isFile() && !found.isBlockDevice()) return head.subarray(0, 0);
+    const file = await open(path, 'r');
+    try {
+      const { bytesRead } = await file.read(head, 0, length, 0);
+      return head.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    // What cannot be opened or read is told by the copy.
+    return head.subarray(0, 0);
+  }
+}
