@@ -25,6 +25,8 @@ const PROGRAMS = {
   virsh: 'libvirt-clients',
   'qemu-system-x86_64': 'qemu-system-x86',
   cpio: 'cpio',
+  python3: 'python3',
+  zstd: 'zstd',
 };
 
 /** Installs what is missing if this user may, else says which line installs it. */

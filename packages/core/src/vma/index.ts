@@ -1,5 +1,6 @@
 export * from './archive.js';
 export { fileChunks, type ReadArchiveOptions, readArchive } from './archive-file.js';
+export * from './archive-output.js';
 export type { ArchiveCompression } from './compression.js';
 export { damageError } from './damage.js';
 export { VmaDecoder, type VmaDecoderOptions } from './decoder.js';
@@ -10,6 +11,8 @@ export * from './identity.js';
 export { type ImageReadOptions, type VmaFingerprint, VmaImageReader } from './image-reader.js';
 export { type DeviceFacts, isVmstate } from './ledger.js';
 export type { PositionSource } from './position-file.js';
+export { PVE_CONFIG_NAME, type PveConfig, type PveDisk, pveConfig } from './pve-config.js';
+export * from './pve-name.js';
 export {
   type OpenArchiveOptions,
   type OpenSourceOptions,

@@ -77,7 +77,7 @@ describe('VmaWriter', () => {
     const backwards = await archiveOf({ size: content.length }, async (device) => {
       for (let at = content.length - 1024; at >= 0; at -= 1024) await device.write(at, content.subarray(at, at + 1024));
     });
-    assert.deepEqual(decodeArchive(backwards).image(1), content);
+    assert.ok(decodeArchive(backwards).image(1).equals(content));
     const scattered = archiveOf(
       { size: 10 * CLUSTER },
       async (device) => {

@@ -7,13 +7,13 @@ import {
   SparseStreamEncoder,
   type StreamOptions,
 } from '../../sparse-stream/index.js';
+import { AppendFile } from '../../storage/append-file.js';
 import { PARTIAL_SUFFIX, publish, syncDirectory } from '../../storage/durable.js';
 import { DIGEST_LENGTH } from '../frame-index/frame-record.js';
 import { FrameIndexWriter } from '../frame-index/index-writer.js';
 import type { ImageSummary, ImageWriter } from '../image.js';
 import type { Compression } from '../manifest.js';
 import type { FileDone, WorkerPool } from '../workers/worker-pool.js';
-import { AppendFile } from './append-file.js';
 import { FrameEncoder, type StoredFrame } from './frame-encoder.js';
 
 /** One write takes at most this many bytes, and frames. */

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { VBackupError } from '../../errors/index.js';
-import { withIo } from '../../storage/io-error.js';
+import { VBackupError } from '../errors/index.js';
+import { systemCode, withIo } from './io-error.js';
 
 /** A file that grows at its end, by vectored writes; one at a time. */
 export class AppendFile implements AsyncDisposable {
@@ -16,6 +16,24 @@ export class AppendFile implements AsyncDisposable {
   /** Makes the file, or empties what a dead run left under this name. */
   static async create(path: string): Promise<AppendFile> {
     return withIo(`cannot make ${path}`, async () => new AppendFile(path, await open(path, 'w', 0o640)));
+  }
+
+  /** Makes the file. @throws VBackupError VB_TARGET_EXISTS if another run writes it, or a dead one left it */
+  static async createNew(path: string): Promise<AppendFile> {
+    return withIo(`cannot make ${path}`, async () => {
+      try {
+        return new AppendFile(path, await open(path, 'wx', 0o640));
+      } catch (error) {
+        if (systemCode(error) !== 'EEXIST') throw error;
+        const cure = 'another run writes there, or one died: wait for it, or remove that file';
+        throw new VBackupError('VB_TARGET_EXISTS', `${path} exists`, { cause: error, cure });
+      }
+    });
+  }
+
+  /** Bytes that were appended. */
+  get length(): number {
+    return this.#length;
   }
 
   /** Writes all buffers, in order. */
