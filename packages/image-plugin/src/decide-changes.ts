@@ -29,7 +29,7 @@ export function decideChanges({ since, source, warn }: ChangesQuestion): Changes
     warn(bitmapWarning(bitmap.name, fault));
     return whole;
   }
-  const extents = changedRanges(bitmap.dirty, { before: since.size, now: size });
+  const extents = changedRanges(bitmap, { before: since.size, now: size });
   return { kind: 'compare', extents, method: 'dirty-bitmap' };
 }
 

@@ -10,6 +10,7 @@ const seen = (dirty: readonly Extent[], more: Partial<SeenBitmap> = {}): SeenBit
   name: 'b0',
   granularity: UNIT,
   dirty,
+  zeros: [],
   ...more,
 });
 
@@ -59,12 +60,20 @@ describe('a dirty bitmap', () => {
     });
   });
 
+  it('lets what reads as zeros be compared too', () => {
+    const since = { size: 10 * UNIT, bitmap: evidenceOf(seen(at(1))) };
+    const source = { size: 10 * UNIT, bitmap: seen(at(1, 4), { zeros: at(0, 4, 9) }) };
+    const changes = decideChanges({ since, source, warn: ({ message }) => assert.fail(message) });
+    const extents = [{ offset: 0, length: 2 * UNIT }, ...at(4, 9)];
+    assert.deepEqual(changes, { kind: 'compare', method: 'dirty-bitmap', extents });
+  });
+
   it('stays within the disk, ascending and disjoint, whatever the server says', () => {
     const units = fc.uniqueArray(fc.nat(40)).map((list) => at(...list.toSorted((a, b) => a - b)));
     fc.assert(
-      fc.property(units, fc.nat(40 * UNIT), fc.nat(40 * UNIT), (dirty, before, now) => {
+      fc.property(units, units, fc.nat(40 * UNIT), fc.nat(40 * UNIT), (dirty, zeros, before, now) => {
         let end = 0;
-        const ranges = changedRanges(dirty, { before, now });
+        const ranges = changedRanges({ dirty, zeros }, { before, now });
         for (const { offset, length } of ranges) {
           assert.ok(offset >= end && length > 0);
           end = offset + length;

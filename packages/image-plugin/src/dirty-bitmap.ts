@@ -23,16 +23,29 @@ export interface SeenBitmap {
   readonly granularity: number | null;
   /** Ascending and disjoint. */
   readonly dirty: readonly Extent[];
+  /**
+   * What reads as zeros without being read; ascending and disjoint. QEMU notes nothing of what a disk loses when it is
+   * made smaller and then larger again, so that these are compared as well: it costs no reading.
+   */
+  readonly zeros: readonly Extent[];
 }
 
-/** The dirty ranges of a meta context such as `qemu:dirty-bitmap:NAME`: whatever has a flag, known or not. */
-export async function readDirty(client: NbdClient, context: string, options: WithSignal = {}): Promise<Extent[]> {
-  const collector = new BoundedExtents(EXTENT_LIMIT);
+/** What a meta context such as `qemu:dirty-bitmap:NAME` says of the whole disk: dirty is whatever has a flag, known or not. */
+export async function readBitmap(
+  client: NbdClient,
+  context: string,
+  options: WithSignal = {},
+): Promise<Pick<SeenBitmap, 'dirty' | 'zeros'>> {
+  const dirty = new BoundedExtents(EXTENT_LIMIT);
+  const zeros = new BoundedExtents(EXTENT_LIMIT);
   const whole = { offset: 0, length: client.size };
   for await (const { offset, length, flags } of client.blockStatus(context, whole, options)) {
-    if (flags !== 0) collector.push({ offset, length });
+    if (flags !== 0) dirty.push({ offset, length });
   }
-  return collector.extents;
+  for await (const { offset, length, kind } of client.allocation?.(whole, options) ?? []) {
+    if (kind !== 'data') zeros.push({ offset, length });
+  }
+  return { dirty: dirty.extents, zeros: zeros.extents };
 }
 
 /** Ascending extents; when there are too many, those that lie nearest are joined: what lies between is then included. */
@@ -82,12 +95,12 @@ export function bitmapFault(before: BitmapEvidence | null, now: SeenBitmap): str
   return kept === totalLength(sample) ? null : 'it was cleared or replaced since the last backup';
 }
 
-/** The dirty ranges within the disk, and all that the disk has grown by. */
+/** Dirty ranges and zeros within the disk, and all that the disk has grown by. */
 export function changedRanges(
-  dirty: readonly Extent[],
+  { dirty, zeros }: Pick<SeenBitmap, 'dirty' | 'zeros'>,
   sizes: { readonly before: number; readonly now: number },
 ): Extent[] {
   const grown = sizes.now > sizes.before ? [{ offset: sizes.before, length: sizes.now - sizes.before }] : [];
-  const all = [...dirty, ...grown].toSorted((left, right) => left.offset - right.offset);
+  const all = [...dirty, ...zeros, ...grown].toSorted((left, right) => left.offset - right.offset);
   return [...clip(coalesce(all), { offset: 0, length: sizes.now })];
 }

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { VBackupError, type Warning, withIo } from '@vbackup/core';
+import { systemCode, VBackupError, type Warning, withIo } from '@vbackup/core';
 import { checkDeviceUse } from './device-use.js';
 import { HEAD_LENGTH, type ImageHeader, readImageHeader, TAIL_LENGTH } from './image-header.js';
 import { isLockedForWriting } from './image-lock.js';
@@ -26,7 +26,9 @@ export class OpenedImage implements AsyncDisposable {
   static async open(path: string, warn: (warning: Warning) => void): Promise<OpenedImage> {
     // Without O_NONBLOCK a pipe that took the file's place would keep us waiting.
     const flags = constants.O_RDONLY + constants.O_NONBLOCK;
-    const handle = await withIo(`cannot open ${path}`, () => open(path, flags));
+    const handle = await withIo(`cannot open ${path}`, () => open(path, flags)).catch((error: unknown) => {
+      throw systemCode(error instanceof Error ? error.cause : undefined) === 'ENOENT' ? vanished(path) : error;
+    });
     try {
       return new OpenedImage(path, handle, await withIo(`cannot read ${path}`, () => look(path, handle, warn)));
     } catch (error) {
@@ -45,6 +47,9 @@ export class OpenedImage implements AsyncDisposable {
     await this.handle.close();
   }
 }
+
+const vanished = (path: string): VBackupError =>
+  new VBackupError('VB_GUEST_NOT_FOUND', `${path} is not there any more`, { cure: 'check the path' });
 
 interface Seen {
   readonly isBlockDevice: boolean;

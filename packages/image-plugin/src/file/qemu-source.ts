@@ -1,6 +1,7 @@
 import {
   type BlockReader,
   type DirtyBitmap,
+  type ImageInfo,
   imageInfo,
   type Journal,
   newQemuFolder,
@@ -10,7 +11,7 @@ import {
   type WithSignal,
 } from '@vbackup/core';
 import { bitmapWarning } from '../decide-changes.js';
-import { readDirty, type SeenBitmap } from '../dirty-bitmap.js';
+import { readBitmap, type SeenBitmap } from '../dirty-bitmap.js';
 import { HeldExport } from '../held-export.js';
 import type { ImageSource } from '../image-source.js';
 import type { ImageFormat } from './image-header.js';
@@ -99,8 +100,8 @@ async function connect(server: QemuNbd, bitmap: DirtyBitmap | null, { signal }: 
   try {
     if (bitmap === null || context === null) return { server, held, bitmap: null };
     const { name, granularity } = bitmap;
-    const dirty = await readDirty(held.client, context, { signal });
-    return { server, held, bitmap: { name, granularity, dirty } };
+    const seen = await readBitmap(held.client, context, { signal });
+    return { server, held, bitmap: { name, granularity, ...seen } };
   } catch (error) {
     await held[Symbol.asyncDispose]();
     throw error;
@@ -111,19 +112,21 @@ async function connect(server: QemuNbd, bitmap: DirtyBitmap | null, { signal }: 
 async function usableBitmap(options: QemuSourceOptions): Promise<DirtyBitmap | null> {
   const { path, format, bitmap: name, warn, signal } = options;
   if (name === null) return null;
-  const { bitmaps } = await imageInfo(path, { format, signal });
-  const bitmap = bitmaps.find((candidate) => candidate.name === name);
-  const fault = faultOf(bitmap, bitmaps);
+  const info = await imageInfo(path, { format, signal });
+  const bitmap = info.bitmaps.find((candidate) => candidate.name === name);
+  const fault = faultOf(bitmap, info);
   if (fault === null) return bitmap ?? null;
   warn(bitmapWarning(name, fault));
   return null;
 }
 
-function faultOf(bitmap: DirtyBitmap | undefined, all: readonly DirtyBitmap[]): string | null {
+function faultOf(bitmap: DirtyBitmap | undefined, info: ImageInfo): string | null {
   if (bitmap === undefined) {
-    const names = all.map(({ name }) => name).join(', ');
+    const names = info.bitmaps.map(({ name }) => name).join(', ');
     return `the image has no such bitmap; it has ${names === '' ? 'none' : names}`;
   }
   if (bitmap.inUse) return 'it is marked in use: QEMU ended without saving it, and it may have missed writes';
-  return bitmap.auto ? null : 'it is disabled, and records nothing';
+  if (!bitmap.auto) return 'it is disabled, and records nothing';
+  const other = info.backingFile ?? info.dataFile;
+  return other === null ? null : `the disk lies in ${other} as well, and what happens to that is not noted`;
 }

@@ -8,7 +8,7 @@ import {
   type WithSignal,
 } from '@vbackup/core';
 import { bitmapWarning } from '../decide-changes.js';
-import { readDirty, type SeenBitmap } from '../dirty-bitmap.js';
+import { readBitmap, type SeenBitmap } from '../dirty-bitmap.js';
 import { HeldExport } from '../held-export.js';
 import type { ImageSource } from '../image-source.js';
 
@@ -92,5 +92,5 @@ async function bitmapOf(
     warn(bitmapWarning(name, 'the server does not offer this meta context'));
     return null;
   }
-  return { name, granularity: null, dirty: await readDirty(client, name, { signal }) };
+  return { name, granularity: null, ...(await readBitmap(client, name, { signal })) };
 }
