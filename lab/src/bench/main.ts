@@ -1,4 +1,5 @@
-import { hold, type Standing } from './contest.js';
+import { type Contest, hold, type Standing } from './contest.js';
+import { FragmentedBenchFile } from './filemap.js';
 import { checkReaders, readContest } from './nbd-read.js';
 import { BenchDisk } from './server.js';
 import { SparseBenchFile } from './sparse-copy.js';
@@ -25,20 +26,36 @@ function targetText({ target }: Standing): string {
   return target === undefined ? '' : `(ours: at most ×${target.time.toFixed(2)} and ×${target.cpu.toFixed(2)})`;
 }
 
-await using disk = await BenchDisk.make(DISK_LENGTH);
-const sha256 = await disk.digest();
-const races = [
-  { name: 'read to null, unix, qemu-nbd', uri: await disk.qemuNbd(), target: { time: 1, cpu: 0.9 } },
-  { name: 'read to null, unix, nbdkit', uri: await disk.nbdkit(), target: undefined },
-  { name: 'read to null, TLS, nbdkit', uri: await disk.nbdkitTls(), target: { time: 1.1, cpu: 1.1 } },
-];
-for (const { name, uri, target } of races) {
-  const export_ = { uri, bytes: disk.bytes };
-  await checkReaders(export_, sha256);
-  const contest = readContest(name, export_, target);
+async function race(contest: Contest): Promise<void> {
   for (const standing of await hold(contest, ROUNDS)) process.stdout.write(`${line(standing)}\n`);
 }
-await using sparse = await SparseBenchFile.make(DISK_LENGTH);
-for (const contest of sparse.contests()) {
-  for (const standing of await hold(contest, ROUNDS)) process.stdout.write(`${line(standing)}\n`);
+
+async function raceReads(): Promise<void> {
+  await using disk = await BenchDisk.make(DISK_LENGTH);
+  const sha256 = await disk.digest();
+  const races = [
+    { name: 'read to null, unix, qemu-nbd', uri: await disk.qemuNbd(), target: { time: 1, cpu: 0.9 } },
+    { name: 'read to null, unix, nbdkit', uri: await disk.nbdkit(), target: undefined },
+    { name: 'read to null, TLS, nbdkit', uri: await disk.nbdkitTls(), target: { time: 1.1, cpu: 1.1 } },
+  ];
+  for (const { name, uri, target } of races) {
+    const export_ = { uri, bytes: disk.bytes };
+    await checkReaders(export_, sha256);
+    await race(readContest(name, export_, target));
+  }
 }
+
+async function raceCopies(): Promise<void> {
+  await using sparse = await SparseBenchFile.make(DISK_LENGTH);
+  for (const contest of sparse.contests()) await race(contest);
+}
+
+async function raceMaps(): Promise<void> {
+  await using fragmented = await FragmentedBenchFile.make();
+  for (const contest of fragmented.contests()) await race(contest);
+}
+
+const RACES = { read: raceReads, copy: raceCopies, map: raceMaps };
+/** Names with commas between: `VBACKUP_BENCH_ONLY=map,copy`. */
+const wanted = process.env['VBACKUP_BENCH_ONLY']?.split(',');
+for (const [name, run] of Object.entries(RACES)) if (wanted?.includes(name) !== false) await run();

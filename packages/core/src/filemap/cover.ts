@@ -35,15 +35,10 @@ export class Cover {
   add(finding: Finding): void {
     const end = Math.min(endOf(finding), this.#end);
     if (end <= this.#at) return;
-    if (finding.offset > this.#at) this.#put({ kind: 'hole', end: Math.min(finding.offset, this.#end) });
+    if (finding.offset > this.#at) this.#put('hole', Math.min(finding.offset, this.#end));
     if (end <= this.#at) return;
     const { kind, flags, physical } = finding;
-    this.#put({
-      kind,
-      end,
-      flags,
-      physical: physical === undefined ? undefined : physical + this.#at - finding.offset,
-    });
+    this.#put(kind, end, flags, physical === undefined ? undefined : physical + this.#at - finding.offset);
   }
 
   /** What is complete so far, once. */
@@ -55,31 +50,26 @@ export class Cover {
 
   /** The rest of the range is a hole; returns all that was not taken. */
   end(): readonly MapExtent[] {
-    if (this.#at < this.#end) this.#put({ kind: 'hole', end: this.#end });
+    if (this.#at < this.#end) this.#put('hole', this.#end);
     if (this.#pending !== undefined) this.#ready.push(finished(this.#pending));
     this.#pending = undefined;
     return this.take();
   }
 
-  #put(next: {
-    readonly kind: AllocationKind;
-    readonly end: number;
-    readonly flags?: ExtentFlags | undefined;
-    readonly physical?: number | undefined;
-  }): void {
+  #put(kind: AllocationKind, end: number, flags?: ExtentFlags, physical?: number): void {
     const offset = this.#at;
-    const length = next.end - offset;
-    this.#at = next.end;
+    const length = end - offset;
+    this.#at = end;
     const last = this.#pending;
     if (last !== undefined) {
       const place = last.physical === undefined ? undefined : last.physical + last.length;
-      if (last.kind === next.kind && last.flags === next.flags && place === next.physical) {
+      if (last.kind === kind && last.flags === flags && place === physical) {
         last.length += length;
         return;
       }
       this.#ready.push(finished(last));
     }
-    this.#pending = { offset, length, kind: next.kind, flags: next.flags, physical: next.physical };
+    this.#pending = { offset, length, kind, flags, physical };
   }
 }
 
