@@ -14,6 +14,7 @@ const PROGRAMS = {
   virtnbdrestore: 'virtnbdbackup',
   openssl: 'openssl',
   setpriv: 'util-linux',
+  findmnt: 'util-linux',
   'mkfs.ext4': 'e2fsprogs',
   filefrag: 'e2fsprogs',
   'mkfs.xfs': 'xfsprogs',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { parseMounts } from './device-use.js';
+import { parseMounts, parseSwaps } from './device-use.js';
 
 describe('/proc/self/mountinfo', () => {
   it('says what is mounted where, and whether it is written to', () => {
@@ -16,5 +16,18 @@ describe('/proc/self/mountinfo', () => {
       { device: '7:1', source: '/dev/loop1', point: '/iso', writable: false },
       { device: '0:44', source: '/dev/mapper/vg-data', point: '/data', writable: true },
     ]);
+  });
+});
+
+describe('/proc/swaps', () => {
+  it('names files and devices', () => {
+    const text = [
+      'Filename                                Type            Size            Used            Priority',
+      '/dev/dm-1                               partition       4194300         0               -2',
+      '/swap\\040file                          file            1048572         12              -3',
+      '',
+    ].join('\n');
+    assert.deepEqual(parseSwaps(text), ['/dev/dm-1', '/swap file']);
+    assert.deepEqual(parseSwaps(''), []);
   });
 });

@@ -31,6 +31,17 @@ export function parseMounts(text: string): readonly Mount[] {
   });
 }
 
+/**
+ * The files and devices that are swap.
+ * @param text - of /proc/swaps: a line of titles, then one line each
+ */
+export const parseSwaps = (text: string): readonly string[] =>
+  text
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => /^\S+/.exec(line)?.[0] ?? [])
+    .map(unescape);
+
 /** Spaces and such are written as `\040`. */
 const unescape = (field: string): string =>
   field.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
@@ -78,9 +89,7 @@ async function mountsOf(devices: ReadonlySet<string>): Promise<readonly Mount[]>
     const isOn = devices.has(mount.device) || devices.has(await deviceAt(mount.source));
     if (isOn) mounts.push(mount);
   }
-  const [, ...swaps] = (await textOf('/proc/swaps')).split('\n');
-  for (const line of swaps) {
-    const [source = ''] = line.split(/\s/);
+  for (const source of parseSwaps(await textOf('/proc/swaps'))) {
     const device = await deviceAt(source);
     if (devices.has(device)) mounts.push({ device, source, point: 'swap', writable: true });
   }
@@ -90,7 +99,7 @@ async function mountsOf(devices: ReadonlySet<string>): Promise<readonly Mount[]>
 async function deviceAt(source: string): Promise<string> {
   if (!source.startsWith('/')) return '';
   try {
-    const stats = await stat(unescape(source), { bigint: true });
+    const stats = await stat(source, { bigint: true });
     return stats.isBlockDevice() ? deviceName(stats.rdev) : '';
   } catch {
     // A mount of long ago may name a device that is gone.

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readFile, realpath, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, readFile, realpath, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { type Manifest, QemuNbd, type SnapshotRequest, type WorkEvent } from '@vbackup/core';
 import { attachLoopDevice, mountFileSystem, requireMounts, requireTools } from '@vbackup/core/testing';
 import { container } from 'tsyringe';
 import { diskOf, ImageLab, KIB, type LabJob, MIB, run, sha256, writeAt } from '../testing/image-lab.js';
+import { isLockedForWriting } from './image-lock.js';
 import { filePlugin } from './plugin.js';
 
 const REQUEST: SnapshotRequest = {
@@ -155,6 +157,24 @@ describe('raw images', function () {
     await assert.rejects(backUp(), { code: 'VB_IMAGE_LOCKED', cure: /--hypervisor libvirt/ });
   });
 
+  it('are known to be written to by QEMU from /proc/locks alone, where the kernel cannot be asked', async function () {
+    requireTools(this, ['qemu-nbd']);
+    const handle = await open(path);
+    try {
+      const isLocked = async (): Promise<boolean> => {
+        const stats = await handle.stat({ bigint: true });
+        return isLockedForWriting({ fd: handle.fd, stats }, Promise.resolve(null));
+      };
+      for (const readOnly of [true, false]) {
+        await using _server = await QemuNbd.start({ path, format: 'raw', readOnly, connections: 1 });
+        assert.equal(await isLocked(), !readOnly);
+      }
+      assert.equal(await isLocked(), false);
+    } finally {
+      await handle.close();
+    }
+  });
+
   it('that QEMU begins to write to meanwhile leave no backup', async function () {
     requireTools(this, ['qemu-nbd']);
     await using hypervisor = await filePlugin.connect({}, { container });
@@ -238,6 +258,7 @@ describe('block devices', function () {
   });
 
   it('are refused while they are mounted for writing, not while they are mounted for reading', async function () {
+    requireTools(this, ['findmnt']);
     using mounted = mountFileSystem(this, 'ext4');
     const device = (await run('findmnt', '--noheadings', '--output', 'SOURCE', mounted.path)).trim();
     const backUp = (): Promise<Manifest> => lab.backUp({ plugin: filePlugin, selector: device });
@@ -248,21 +269,20 @@ describe('block devices', function () {
     assert.deepEqual(lab.warned, []);
   });
 
-  it('are refused while they are swap', async function () {
-    requireTools(this, ['mkswap', 'swapon', 'swapoff']);
+  it('that the kernel uses for something are backed up with a warning', async function () {
     const file = lab.path('disk');
-    await writeFile(file, Buffer.alloc(8 * MIB));
+    await writeFile(file, randomBytes(MIB));
     using device = attachLoopDevice(this, file);
-    await run('mkswap', device.path);
-    await run('swapon', device.path);
+    // What LVM, RAID and mounts do to a device.
+    const claim = await open(device.path, constants.O_RDONLY + constants.O_EXCL);
     try {
-      await assert.rejects(lab.backUp({ plugin: filePlugin, selector: device.path }), {
-        code: 'VB_IMAGE_LOCKED',
-        message: /swap/,
-      });
+      await lab.backUp({ plugin: filePlugin, selector: device.path });
     } finally {
-      await run('swapoff', device.path);
+      await claim.close();
     }
+    assert.deepEqual(lab.warned, ['VB_IMAGE_LOCKED']);
+    await lab.backUp({ plugin: filePlugin, selector: device.path });
+    assert.deepEqual(lab.warned, []);
   });
 
   it('of which a part cannot be read end with the offset', async function () {
