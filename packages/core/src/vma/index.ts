@@ -2,6 +2,7 @@ export * from './archive.js';
 export { fileChunks, type ReadArchiveOptions, readArchive } from './archive-file.js';
 export * from './archive-output.js';
 export type { ArchiveCompression } from './compression.js';
+export { type ContentCheck, DeviceDigest } from './content-order.js';
 export { damageError } from './damage.js';
 export { VmaDecoder, type VmaDecoderOptions } from './decoder.js';
 export { type DecompressOptions, type Opened, openCompressed } from './decompress.js';
@@ -22,5 +23,7 @@ export {
 } from './random-access.js';
 export { unsafeNameReason } from './safe-name.js';
 export type { NewVmaArchive, NewVmaDevice } from './specification.js';
+export type { DeviceReport, VerifyArchiveOptions, VerifyProgress, VmaReport } from './verification.js';
+export { type VerifySource, verifyArchive } from './verify.js';
 export * from './words.js';
 export * from './writer.js';
