@@ -87,6 +87,15 @@ describe('vbackup copy', function () {
       await folder.refused(line, 1, 'VB_UNSUPPORTED');
     });
 
+    it('says on standard error what it does, and only there', async () => {
+      const { code, out, err } = await folder.run('copy disk.raw copy.raw --verify');
+      assert.equal(code, 0);
+      assert.match(err, /^disk\.raw: copy of 24\.0 MiB, to be verified$/m);
+      assert.match(err, /^disk\.raw: .* read, 1\.\d MiB data in 0:0\d, /m);
+      assert.match(out, /^disk\.raw copied to .*, verified in 0:0\d\n$/);
+      assert.deepEqual(await folder.run('copy disk.raw other.raw -q'), { code: 0, out: '', err: '' });
+    });
+
     it('replaces a file only with --force', async () => {
       await writeFile(folder.at('copy.raw'), 'precious');
       assert.match(await folder.refused('copy disk.raw copy.raw', 1, 'VB_TARGET_EXISTS'), /--force/);
@@ -251,7 +260,7 @@ describe('vbackup copy', function () {
     const uri = `nbd+unix:///?socket=${folder.at('nbd.sock')}`;
     const interrupted = folder.run(`copy ${uri} ${target}`, {
       onText: (text, child) => {
-        if (text.includes('copy, ')) child.kill('SIGINT');
+        if (text.includes('copy of ')) child.kill('SIGINT');
       },
     });
     const { code, err } = await interrupted;

@@ -36,6 +36,8 @@ describe('vbackup', () => {
       ['quiet and verbose at once', 'list -q -v', 'VB_CLI_USAGE'],
       ['an option of another hypervisor', '--hypervisor test d --libvirt-uri x', 'VB_CLI_FOREIGN_OPTION'],
       ['a hypervisor’s option without one', 'list --libvirt-uri x', 'VB_CLI_FOREIGN_OPTION'],
+      ['the short name of another hypervisor’s option', '--hypervisor test d --bitmap x', 'VB_CLI_FOREIGN_OPTION'],
+      ['the short name of a hypervisor’s option without one', 'list --dirty-bitmap x', 'VB_CLI_FOREIGN_OPTION'],
       ['a plugin’s option that it has not', '--hypervisor test d --test-ulr x', 'VB_CLI_USAGE'],
       ['an empty value', '--repository= list', 'VB_CLI_USAGE'],
       ['a shell nobody knows', 'completion tcsh', 'VB_CLI_USAGE'],

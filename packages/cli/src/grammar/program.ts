@@ -15,6 +15,7 @@ export type OnCommand = (command: CommandName, operands: readonly string[], pars
 const EXAMPLES = `
 Examples:
   vbackup --hypervisor xen --xen-url https://host 8f2a51c4-…   back up a disk: full at first, then what changed
+  vbackup --hypervisor file disk.raw                           a disk image of this machine; needs no hypervisor
   vbackup list                                                 what there is
   vbackup restore 8f2a51c4-…@latest ./disk.raw                 the newest backup of that disk into a file
 

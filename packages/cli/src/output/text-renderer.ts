@@ -81,6 +81,10 @@ export class TextRenderer implements Renderer {
         `${printable(event.disk)}: audit of ${formatBytes(event.planned)} of what is called unchanged, ${share}`,
       );
       this.#lineAt.set(event.disk, this.#world.now());
+    } else if (event.command === 'copy') {
+      const verified = event.planned > event.size ? ', to be verified' : '';
+      this.#say(`${printable(event.disk)}: copy of ${formatBytes(event.size)}${verified}`);
+      this.#lineAt.set(event.disk, this.#world.now());
     } else {
       const reason = event.reason === null ? '' : ` (${event.reason})`;
       const detail = event.detail === null ? '' : `: ${printable(event.detail)}`;
