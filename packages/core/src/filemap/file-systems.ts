@@ -1,3 +1,6 @@
+import type { Warning } from '../hypervisor/index.js';
+import type { MapMethod } from './filemap.js';
+
 /** f_type of statfs(2): linux/magic.h and the file systems' own headers. */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [0xef53, 'ext4'],
@@ -58,3 +61,16 @@ export function fileSystemName(type: number): string {
 
 /** Whether regular files of this file system are no files on a disk. */
 export const isMadeByTheKernel = (fileSystem: string): boolean => MADE_BY_THE_KERNEL.has(fileSystem);
+
+/**
+ * What has to be known about files of this file system; undefined for most.
+ * SEEK_HOLE of ZFS called dirty data a hole: openzfs issues 11900, 15526 and 15933.
+ */
+export function fileSystemWarning(
+  fileSystem: string,
+  { path, method }: { readonly path: string; readonly method: MapMethod },
+): Warning | undefined {
+  if (fileSystem !== 'zfs' || method === 'scan' || method === 'none') return undefined;
+  const message = `${path} is on ZFS, which has called data that was just written a hole; the methods scan and none are safe`;
+  return { code: 'VB_FILE_ZFS', message };
+}

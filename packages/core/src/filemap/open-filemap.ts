@@ -4,7 +4,7 @@ import { VBackupError } from '../errors/index.js';
 import { systemCode, withIo } from '../storage/io-error.js';
 import { chooseMethod } from './choose-method.js';
 import { deviceSize } from './device-size.js';
-import { fileSystemName, isMadeByTheKernel } from './file-systems.js';
+import { fileSystemName, fileSystemWarning, isMadeByTheKernel } from './file-systems.js';
 import type { Filemap, FilemapOptions } from './filemap.js';
 import type { Descriptor, Libc } from './libc.js';
 import { loadLibc } from './load-libc.js';
@@ -50,7 +50,8 @@ async function openHandle(
   const blockSize = blockSizeOf(file, found, libc);
   const source: MapSource = { path: name, file, size, blockSize, isBlockDevice, libc };
   const method = await chooseMethod(source, options);
-  if (fileSystem === 'zfs' && method !== 'scan' && method !== 'none') warnOfZfs(name, options);
+  const warning = fileSystemWarning(fileSystem, { path: name, method });
+  if (warning !== undefined) options.onWarning?.(warning);
   const close = (): Promise<void> => file.close();
   return new MappedFile({ source, method, fileSystem, batches: METHODS[method].map, close });
 }
@@ -75,10 +76,4 @@ function blockSizeOf(file: Descriptor, found: Stats, libc: Libc | null): number 
     if (systemCode(error) === undefined) throw error;
     return found.blksize;
   }
-}
-
-/** SEEK_HOLE called dirty data a hole: openzfs issues 11900, 15526 and 15933. */
-function warnOfZfs(name: string, { onWarning }: FilemapOptions): void {
-  const message = `${name} is on ZFS, which has called data that was just written a hole; the methods scan and none are safe`;
-  onWarning?.({ code: 'VB_FILE_ZFS', message });
 }
