@@ -11,6 +11,8 @@ export interface Sides {
 
 /** The parts of `range` that differ, cut at every page of the disk. Each side that is not null has the range's length. */
 export function* differingPages(range: Extent, { now, before }: Sides): Generator<Extent> {
+  // Holes of a large disk are many GiB long.
+  if (now === null && before === null) return;
   for (const page of splitAt([range], PAGE_LENGTH)) {
     const at = page.offset - range.offset;
     const partOf = (side: Buffer | null): Buffer =>
