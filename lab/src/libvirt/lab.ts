@@ -88,6 +88,14 @@ export class LibvirtLab implements AsyncDisposable {
     return this.#parts.paths.images;
   }
 
+  /**
+   * A folder on a file system of 1 MiB, for scratch files that must become full. Its content is seen only by the daemon and
+   * its guests. Null where the lab may not mount.
+   */
+  get smallFolder(): string | null {
+    return this.#parts.mode === 'system' ? this.#parts.paths.small : null;
+  }
+
   /** ca-cert.pem, client-cert.pem, client-key.pem (NBD with TLS), and the names that libvirt's client wants. */
   get pki(): string {
     return this.#parts.paths.pki;
@@ -229,7 +237,8 @@ async function possibleMode(): Promise<LabMode> {
 
 async function prepare(mode: LabMode, paths: LabPaths, authority: Authority, tlsPort: number): Promise<void> {
   const configuration = join(paths.home, 'config', 'libvirt');
-  for (const each of [paths.run, paths.etc, paths.images, configuration]) await mkdir(each, { recursive: true });
+  for (const each of [paths.run, paths.etc, paths.images, paths.small, configuration])
+    await mkdir(each, { recursive: true });
   for (const each of ['lib', 'cache', 'run', 'log']) await mkdir(join(paths.state, each), { recursive: true });
   await writePkiFolder(paths.pki, authority);
   const qemuFolder = mode === 'system' ? paths.etc : configuration;

@@ -10,6 +10,8 @@ export interface LabPaths {
   /** Shown to the daemon as /var/lib/libvirt, /var/cache/libvirt, /run/libvirt, /var/log/libvirt. */
   readonly state: string;
   readonly images: string;
+  /** A file system of 1 MiB, in mode `system`, that is seen only by the daemon. */
+  readonly small: string;
   readonly pki: string;
   /** HOME of a daemon that runs for a user. */
   readonly home: string;
@@ -28,6 +30,7 @@ export function labPaths(folder: string): LabPaths {
     etc,
     state: join(folder, 'var'),
     images: join(folder, 'images'),
+    small: join(folder, 'small'),
     pki: join(folder, 'pki'),
     home: join(folder, 'home'),
     socket: join(run, 'libvirt-sock'),

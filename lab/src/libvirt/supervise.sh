@@ -23,6 +23,8 @@ if [ "$mode" = system ]; then
   over "$folder/var/cache" /var/cache/libvirt
   over "$folder/var/run" /run/libvirt
   over "$folder/var/log" /var/log/libvirt
+  # Too small for a scratch file; only the daemon and its QEMUs see what is in it.
+  mount -t tmpfs -o size=1m,mode=0777 tmpfs "$folder/small"
   environment=()
 else
   environment=(env "HOME=$folder/home" "XDG_RUNTIME_DIR=$folder/run" "XDG_CONFIG_HOME=$folder/home/config"

@@ -46,7 +46,7 @@ export class Service {
     };
     const connected = this.#connect(options, sink);
     this.#connected = connected;
-    this.#handlers = byName([...connected.handlers, perform(calls.close, () => connected.close())]);
+    this.#handlers = byName([...connected.handlers, perform(calls.close, () => void connected.close())]);
   }
 }
 

@@ -59,7 +59,7 @@ export interface LibvirtConnection extends AsyncDisposable {
 
   /** `disk` is a target name (`vda`) or a path. */
   blockFacts(domain: DomainUuid, disk: string, options?: CallOptions): Promise<BlockFacts>;
-  /** Disks whose I/O failed and therefore paused the guest. */
+  /** Disks whose I/O failed. QEMU 7.2 goes on saying so after the guest was resumed: the state tells whether it is paused. */
   diskErrors(domain: DomainUuid, options?: CallOptions): Promise<readonly DiskError[]>;
 
   /**

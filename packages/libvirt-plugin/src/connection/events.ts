@@ -40,6 +40,7 @@ export interface IoErrorEvent {
   readonly kind: 'io-error';
   readonly domain: string;
   readonly name: string;
+  /** Of the image. libvirt 9 leaves it and the alias empty when it was the scratch file of a backup that was full. */
   readonly path: string;
   /** The device's alias, e.g. `virtio-disk0`. */
   readonly alias: string;

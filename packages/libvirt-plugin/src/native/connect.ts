@@ -25,7 +25,8 @@ const KEEP_ALIVE_COUNT = 5;
 /** An open connection: what answers the calls on it, and how it ends. */
 export interface Connected {
   readonly handlers: readonly Handler[];
-  close(): void;
+  /** @returns how often libvirt still refers to the connection: 0, if every object was freed */
+  close(): number;
   /** Handles and timers that libvirt holds. */
   pending(): number;
 }
@@ -48,11 +49,12 @@ export function connect(options: ConnectOptions, sink: EventSink): Connected {
   // Drivers inside the library (test:///default) have no peer that could be asked.
   library.connectSetKeepAlive(connection, KEEP_ALIVE_SECONDS, KEEP_ALIVE_COUNT);
   const session = new Session(library, connection);
-  subscribe(session, sink);
+  const unsubscribe = subscribe(session, sink);
   return {
     handlers: [hostCalls, domainCalls, backupCalls, checkpointCalls, guestCalls].flatMap((each) => each(session)),
     close: () => {
-      library.connectClose(connection);
+      unsubscribe();
+      return library.connectClose(connection);
     },
     pending: () => loop.size,
   };

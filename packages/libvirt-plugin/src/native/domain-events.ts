@@ -23,20 +23,28 @@ export interface EventSink {
   lost(reason: CloseReason): void;
 }
 
-/** Asks for the events of all domains, and for the end of the connection. What a driver does not have, it does not have. */
-export function subscribe(session: Session, sink: EventSink): void {
+/**
+ * Asks for the events of all domains, and for the end of the connection. What a driver does not have, it does not have.
+ * @returns what ends it; until then the connection cannot be closed
+ */
+export function subscribe(session: Session, sink: EventSink): () => void {
   const { library, connection } = session;
-  const on = (id: number, callback: Pointer): void => {
+  const on = (id: number, callback: Pointer): number =>
     library.connectRegisterDomainEvent(connection, null, id, callback, null, null);
-  };
-  on(EVENT_IDS.lifecycle, lifecycle(session, sink));
-  on(EVENT_IDS.ioError, ioError(session, sink));
-  on(EVENT_IDS.agent, agent(session, sink));
-  on(EVENT_IDS.jobCompleted, jobCompleted(session, sink));
+  const ids = [
+    on(EVENT_IDS.lifecycle, lifecycle(session, sink)),
+    on(EVENT_IDS.ioError, ioError(session, sink)),
+    on(EVENT_IDS.agent, agent(session, sink)),
+    on(EVENT_IDS.jobCompleted, jobCompleted(session, sink)),
+  ];
   const closed = register('void', ['void *', 'int', 'void *'], (_connection: Pointer, reason: number) =>
     sink.lost(CLOSE_REASONS[reason] ?? 'unknown'),
   );
   library.connectRegisterClose(connection, closed, null, null);
+  return () => {
+    for (const id of ids) if (id >= 0) library.connectDeregisterDomainEvent(connection, id);
+    library.connectUnregisterClose(connection, closed);
+  };
 }
 
 const lifecycle = (session: Session, sink: EventSink): Pointer =>

@@ -58,13 +58,19 @@ export class EventLoop {
     free: Pointer | null,
   ): number => {
     const id = ++this.#lastId;
-    const poll = koffi.node.poll(fd, wishOf(events), (seen) => this.#fire(id, eventsOf(seen)));
+    const wish = wishOf(events);
+    const poll = koffi.node.poll(fd, wish, (...report: readonly unknown[]) => this.#fire(id, report));
+    if (!wish.readable && !wish.writable) poll.stop();
     this.#handles.set(id, { poll, fd, callback, opaque, free });
-    this.#poll(id, events);
     return id;
   };
 
-  readonly #updateHandle = (id: number, events: number): void => this.#poll(id, events);
+  readonly #updateHandle = (id: number, events: number): void => {
+    const { poll } = this.#handles.get(id) ?? {};
+    const wish = wishOf(events);
+    if (wish.readable || wish.writable) poll?.start(wish, (...report: readonly unknown[]) => this.#fire(id, report));
+    else poll?.stop();
+  };
 
   readonly #removeHandle = (id: number): number => {
     const handle = this.#handles.get(id);
@@ -75,17 +81,10 @@ export class EventLoop {
     return 0;
   };
 
-  #poll(id: number, events: number): void {
+  #fire(id: number, report: readonly unknown[]): void {
     const handle = this.#handles.get(id);
     if (handle === undefined) return;
-    const wish = wishOf(events);
-    handle.poll.stop();
-    if (wish.readable || wish.writable) handle.poll.start(wish, (seen) => this.#fire(id, eventsOf(seen)));
-  }
-
-  #fire(id: number, events: number): void {
-    const handle = this.#handles.get(id);
-    if (handle !== undefined) koffi.call(handle.callback, HandleCallback, id, handle.fd, events, handle.opaque);
+    koffi.call(handle.callback, HandleCallback, id, handle.fd, eventsOf(report), handle.opaque);
   }
 
   readonly #addTimeout = (

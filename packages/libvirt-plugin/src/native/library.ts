@@ -103,6 +103,12 @@ function bind(path: string) {
     connectRegisterDomainEvent: int<[Pointer, null, number, Pointer, null, null]>(
       'int virConnectDomainEventRegisterAny(void *connection, void *domain, int event, void *callback, void *opaque, void *free)',
     ),
+    connectDeregisterDomainEvent: int<[Pointer, number]>(
+      'int virConnectDomainEventDeregisterAny(void *connection, int id)',
+    ),
+    connectUnregisterClose: int<[Pointer, Pointer]>(
+      'int virConnectUnregisterCloseCallback(void *connection, void *callback)',
+    ),
     connectRegisterClose: int<[Pointer, Pointer, null, null]>(
       'int virConnectRegisterCloseCallback(void *connection, void *callback, void *opaque, void *free)',
     ),
