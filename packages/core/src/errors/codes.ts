@@ -150,6 +150,7 @@ export const VMA_CODES = [
   'VB_VMA_COMPRESSION',
   'VB_VMA_WRITE',
   'VB_VMA_DIGEST',
+  'VB_VMA_SIDECAR',
 ] as const;
 
 export const CORE_ERROR_CODES = [

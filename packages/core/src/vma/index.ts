@@ -1,4 +1,5 @@
 export * from './archive.js';
+export { ArchiveDigester, type DigesterOptions } from './archive-digester.js';
 export { fileChunks, type ReadArchiveOptions, readArchive } from './archive-file.js';
 export * from './archive-output.js';
 export type { ArchiveCompression } from './compression.js';
@@ -7,10 +8,18 @@ export { damageError } from './damage.js';
 export { VmaDecoder, type VmaDecoderOptions } from './decoder.js';
 export { type DecompressOptions, type Opened, openCompressed } from './decompress.js';
 export type { WrittenDevice } from './device-clusters.js';
+export {
+  type DigestArchiveOptions,
+  type DigestibleArchive,
+  type DigestibleImage,
+  digestArchive,
+} from './digest-archive.js';
+export { DigestingSink } from './digesting-sink.js';
 export type { VmaSink } from './extent-output.js';
 export * from './identity.js';
 export { type ImageReadOptions, type VmaFingerprint, VmaImageReader } from './image-reader.js';
 export { type DeviceFacts, isVmstate } from './ledger.js';
+export { PIECE_LENGTH, PieceDigests, type PieceHasher, plainHasher } from './piece-digests.js';
 export type { PositionSource } from './position-file.js';
 export { PVE_CONFIG_NAME, type PveConfig, type PveDisk, pveConfig } from './pve-config.js';
 export * from './pve-name.js';
@@ -22,6 +31,9 @@ export {
   VmaArchive,
 } from './random-access.js';
 export { unsafeNameReason } from './safe-name.js';
+export * from './sidecar.js';
+export { SidecarDecoder } from './sidecar-decode.js';
+export { readSidecar, writeSidecar } from './sidecar-file.js';
 export type { NewVmaArchive, NewVmaDevice } from './specification.js';
 export type { DeviceReport, VerifyArchiveOptions, VerifyProgress, VmaReport } from './verification.js';
 export { type VerifySource, verifyArchive } from './verify.js';
