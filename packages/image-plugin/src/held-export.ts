@@ -93,7 +93,8 @@ class HeldReader implements BlockReader {
     this.#options = options;
     this.size = client.size;
     this.limits = client.limits;
-    if (client.allocation !== undefined) this.allocation = client.allocation;
+    const { allocation } = client;
+    if (allocation !== undefined) this.allocation = (range, use) => this.#explained(allocation(range, use));
   }
 
   async read(offset: number, target: Buffer, options?: WithSignal): Promise<void> {
@@ -106,6 +107,14 @@ class HeldReader implements BlockReader {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#options.owned) await this.#client.close();
+  }
+
+  async *#explained(extents: AsyncIterable<AllocationExtent>): AsyncGenerator<AllocationExtent> {
+    try {
+      yield* extents;
+    } catch (error) {
+      throw await this.#options.explain(error);
+    }
   }
 }
 

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VBackupError } from '../errors/index.js';
+import { ignoringMissing } from '../storage/durable.js';
+import { withIo } from '../storage/io-error.js';
 
 const FOLDER_NAME = /^vbackup-qemu-[0-9a-f-]{36}$/;
 const SOCKET = 'nbd.sock';
@@ -31,14 +33,12 @@ export async function removeQemuFolder(folder: string): Promise<void> {
     throw new VBackupError('VB_INVALID_ARGUMENT', `${folder} is not the folder of a server of ours`);
   }
   await endLeftServer(folder);
-  // Only what is ours, and nothing deeper: the name comes from a journal.
-  await rm(socketIn(folder), { force: true });
-  await rm(pidFileIn(folder), { force: true });
-  try {
-    await rmdir(folder);
-  } catch (error) {
-    if (!(error instanceof Error) || !('code' in error) || error.code !== 'ENOENT') throw error;
-  }
+  await withIo(`cannot remove ${folder}`, async () => {
+    // Only what is ours, and nothing deeper: the name comes from a journal.
+    await rm(socketIn(folder), { force: true });
+    await rm(pidFileIn(folder), { force: true });
+    await ignoringMissing(() => rmdir(folder));
+  });
 }
 
 async function endLeftServer(folder: string): Promise<void> {

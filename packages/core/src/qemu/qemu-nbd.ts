@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { RequestError, VBackupError } from '../errors/index.js';
 import type { WithSignal } from '../hypervisor/index.js';
 import type { NbdAddress } from '../nbd/index.js';
+import { withIo } from '../storage/io-error.js';
 import { type QemuProcess, spawnQemu } from './program.js';
 import { newQemuFolder, pidFileIn, removeQemuFolder, socketIn } from './qemu-folder.js';
 import { LastWords, refusalError } from './qemu-words.js';
@@ -66,7 +67,7 @@ export class QemuNbd implements AsyncDisposable {
     signal?.throwIfAborted();
     const path = resolve(options.path);
     const folder = options.folder ?? newQemuFolder();
-    await mkdir(folder, { mode: 0o700 });
+    await withIo(`cannot make ${folder}`, () => mkdir(folder, { mode: 0o700 }));
     const server = new QemuNbd(await launch(options, { folder, path }), { folder, path });
     try {
       await server.#ready(signal);

@@ -147,10 +147,11 @@ describe('images that QEMU reads', function () {
     await using reader = await (snapshot.disks[0] ?? assert.fail()).open({ connections: 2 });
     const folder = folderIn(entries);
     process.kill(Number(await readFile(join(folder, 'pid'), 'utf8')), 'SIGKILL');
-    await assert.rejects(reader.read(0, Buffer.alloc(MIB)), {
-      code: 'VB_QEMU_FAILED',
-      message: /a\.qcow2: qemu-nbd says: killed by SIGKILL/,
-    });
+    const words = { code: 'VB_QEMU_FAILED', message: /a\.qcow2: qemu-nbd says: killed by SIGKILL/ };
+    await assert.rejects(reader.read(0, Buffer.alloc(MIB)), words);
+    await assert.rejects(async () => {
+      for await (const extent of reader.allocation?.({ offset: 0, length: MIB }) ?? []) assert.fail(extent.kind);
+    }, words);
   });
 
   it('leave a server and a folder that the next run removes', async () => {
