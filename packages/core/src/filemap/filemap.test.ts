@@ -283,6 +283,23 @@ describe('openFilemap', () => {
     }
   });
 
+  it('lets the event loop turn between slices of system calls', async () => {
+    const many = Array.from({ length: 1200 }, (_, index) => index * 128 * KiB);
+    await makeFile(150 * MiB, many);
+    let turns = 0;
+    let done = false;
+    const turn = (): void => {
+      turns += 1;
+      if (!done) setImmediate(turn);
+    };
+    await using map = await openFilemap(path);
+    const extents = map.dataRanges()[Symbol.asyncIterator]();
+    setImmediate(turn);
+    for (let next = await extents.next(); next.done !== true; next = await extents.next());
+    done = true;
+    assert.ok(turns >= 2, `${turns} turns for 1200 ranges`);
+  });
+
   it('leaves no descriptor and nothing beside the file', async () => {
     await makeFile(MiB, [0]);
     const descriptors = async (): Promise<number> => (await readdir('/proc/self/fd')).length;
