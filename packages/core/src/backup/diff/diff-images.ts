@@ -30,7 +30,7 @@ async function* unsure(from: ImageReader, to: ImageReader, options: WithSignal):
 }
 
 /** A cover of a shorter disk, with zeros behind it. */
-async function* grown(fingerprints: AsyncIterable<Fingerprint>, size: number): AsyncGenerator<Fingerprint> {
+export async function* grown(fingerprints: AsyncIterable<Fingerprint>, size: number): AsyncGenerator<Fingerprint> {
   let end = 0;
   for await (const fingerprint of fingerprints) {
     yield fingerprint;

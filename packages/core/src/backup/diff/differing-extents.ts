@@ -126,7 +126,7 @@ async function compare(extent: Extent, options: Comparison): Promise<readonly Ch
 }
 
 /** Keeps the limits of the device; what lies behind its end is zero. */
-async function readPadded(source: Readable, extent: Extent, slot: Buffer, signal: AbortSignal): Promise<void> {
+export async function readPadded(source: Readable, extent: Extent, slot: Buffer, signal: AbortSignal): Promise<void> {
   const { alignment, maximumRequest } = source.limits ?? { alignment: 1, maximumRequest: PIECE_LENGTH };
   const end = Math.min(source.size, Math.ceil(endOf(extent) / alignment) * alignment);
   const readable = Math.max(0, end - extent.offset);

@@ -1,6 +1,6 @@
 import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
 import { PAGE_LENGTH } from '../copy/geometry.js';
-import { allocationOf, notZero } from './diff-device.js';
+import { allocationOf, notZero } from './cover.js';
 import { differingExtents } from './differing-extents.js';
 
 export interface FirstDifferenceOptions extends WithSignal {
