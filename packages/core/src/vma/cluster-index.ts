@@ -100,9 +100,9 @@ export class ClusterIndex {
     this.#sorted = sorted;
   }
 
-  /** Clusters that the archive has. */
-  get length(): number {
-    return this.#columns.masks.length;
+  /** Behind the last cluster that the archive has. */
+  get end(): number {
+    return this.#sorted === undefined ? this.#columns.masks.length : (this.#sorted.at(-1) ?? -1) + 1;
   }
 
   /** Undefined if the archive lacks the cluster. */

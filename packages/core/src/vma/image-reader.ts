@@ -34,7 +34,7 @@ export class VmaImageReader implements AsyncDisposable {
 
   constructor(device: VmaDevice, index: ClusterIndex, readAt: ReadArchiveAt) {
     this.device = device;
-    this.size = isVmstate(device) ? index.length * VMA_CLUSTER_LENGTH : device.size;
+    this.size = isVmstate(device) ? index.end * VMA_CLUSTER_LENGTH : device.size;
     this.#index = index;
     this.#readAt = readAt;
   }

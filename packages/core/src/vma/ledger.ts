@@ -17,7 +17,7 @@ const RANGES_IN_MESSAGE = 8;
 /** What an archive holds of a device. */
 export interface DeviceFacts {
   readonly device: VmaDevice;
-  /** Clusters that the device has; of `vmstate`, those that were seen. */
+  /** Clusters that the device has; of `vmstate`, up to the last that was seen. */
   readonly clusterCount: number;
   /** Clusters seen whose every block is stored, some are, none is. */
   readonly full: number;
@@ -88,14 +88,14 @@ class DeviceLedger {
   }
 
   missing(): Iterable<ClusterRange> {
-    return this.#seen.missing(this.#vmstate ? this.#seen.size : this.#clusterCount);
+    return this.#seen.missing(this.#vmstate ? this.#next : this.#clusterCount);
   }
 
   facts(): DeviceFacts {
     const seen = this.#seen.size;
     return {
       device: this.device,
-      clusterCount: this.#vmstate ? seen : this.#clusterCount,
+      clusterCount: this.#vmstate ? this.#next : this.#clusterCount,
       full: this.#full,
       partial: seen - this.#full - this.#zero,
       zero: this.#zero,
