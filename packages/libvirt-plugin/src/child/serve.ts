@@ -10,7 +10,6 @@ export class Service {
   readonly #connect: Connect;
   readonly #send: (reply: Reply) => void;
   #handlers: ReadonlyMap<string, Handler>;
-  #connected: Connected | null = null;
 
   constructor(connect: Connect, send: (reply: Reply) => void) {
     this.#connect = connect;
@@ -39,13 +38,11 @@ export class Service {
   }
 
   #open(options: ConnectOptions): void {
-    if (this.#connected !== null) throw new Error('it is open already');
     const sink: EventSink = {
       event: (event) => this.#send({ kind: 'event', event }),
       lost: (reason: CloseReason) => this.#send({ kind: 'lost', reason }),
     };
     const connected = this.#connect(options, sink);
-    this.#connected = connected;
     this.#handlers = byName([...connected.handlers, perform(calls.close, () => void connected.close())]);
   }
 }

@@ -1,6 +1,6 @@
 import koffi from 'koffi';
 import { register } from './event-loop.js';
-import { POINTER_LENGTH, type Pointer, strdup } from './memory.js';
+import { bytesAt, POINTER_LENGTH, type Pointer, strdup, writeAt } from './memory.js';
 
 /** virConnectCredentialType */
 const VIR_CRED_USERNAME = 1;
@@ -9,6 +9,7 @@ const VIR_CRED_PASSPHRASE = 5;
 const VIR_CRED_NOECHOPROMPT = 7;
 /** What can be answered. Prompts that are echoed are questions ("Accept this host key?") which only a person may answer. */
 const ANSWERED = [VIR_CRED_USERNAME, VIR_CRED_AUTHNAME, VIR_CRED_PASSPHRASE, VIR_CRED_NOECHOPROMPT] as const;
+const USER_TYPES: readonly number[] = [VIR_CRED_USERNAME, VIR_CRED_AUTHNAME];
 
 /** virConnectCredential: type 0, prompt 8, challenge 16, default 24, result 32, length of the result 40. */
 const CREDENTIAL_LENGTH = 48;
@@ -38,15 +39,17 @@ export function authentication(credentials: Credentials): Buffer {
 
 /** Fills in the results; −1 if one is not known, which ends the authentication. */
 function answer(asked: Pointer, count: number, { user, password }: Credentials): number {
-  // A view, not a copy: libvirt reads what is written here.
-  const memory = Buffer.from(koffi.view(asked, count * CREDENTIAL_LENGTH));
-  for (let index = 0; index < count; index += 1) {
-    const credential = memory.subarray(index * CREDENTIAL_LENGTH, (index + 1) * CREDENTIAL_LENGTH);
-    const type = credential.readInt32LE();
-    const value = type === VIR_CRED_USERNAME || type === VIR_CRED_AUTHNAME ? user : password;
-    if (value === undefined) return -1;
+  const memory = bytesAt(asked, count * CREDENTIAL_LENGTH);
+  const credentials = Array.from({ length: count }, (_, index) =>
+    memory.subarray(index * CREDENTIAL_LENGTH, (index + 1) * CREDENTIAL_LENGTH),
+  );
+  const values = credentials.map((each) => (USER_TYPES.includes(each.readInt32LE()) ? user : password));
+  if (values.includes(undefined)) return -1;
+  for (const [index, credential] of credentials.entries()) {
+    const value = values[index] ?? '';
     credential.writeBigUInt64LE(strdup(value), RESULT_OFFSET);
     credential.writeUInt32LE(Buffer.byteLength(value), RESULT_LENGTH_OFFSET);
   }
+  writeAt(asked, memory);
   return 0;
 }

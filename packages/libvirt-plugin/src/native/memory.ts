@@ -8,6 +8,7 @@ const INT_LENGTH = 4;
 
 const libc = koffi.load(null);
 const nativeFree = libc.func('void free(void *pointer)');
+const nativeCopy = libc.func('void *memcpy(void *target, void *source, size_t length)');
 const nativeStrdup = libc.func('void *strdup(const char *text)');
 
 /** A `char *` that the caller must free: koffi does it as soon as it has made a string of it. */
@@ -24,12 +25,15 @@ export function strdup(text: string): Pointer {
   return copy;
 }
 
-/** A copy of what lies there. */
+/** A copy of what lies there. (koffi could decode an array, but keeps the type of every array for ever.) */
 export function bytesAt(pointer: Pointer, length: number): Buffer {
-  if (length === 0) return Buffer.alloc(0);
-  const bytes: unknown = koffi.decode(pointer, koffi.array('uint8_t', length, 'Typed'));
-  if (!(bytes instanceof Uint8Array)) throw new Error('koffi gives no bytes');
-  return Buffer.from(bytes);
+  const bytes = Buffer.alloc(length);
+  if (length > 0) nativeCopy(bytes, pointer, length);
+  return bytes;
+}
+
+export function writeAt(pointer: Pointer, bytes: Buffer): void {
+  nativeCopy(pointer, bytes, bytes.length);
 }
 
 /** A string that stays where it is. */
