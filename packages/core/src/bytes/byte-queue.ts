@@ -1,9 +1,13 @@
+const NO_BYTES = Buffer.alloc(0);
+
 /**
  * Bytes that arrived and were not read yet. Nothing is copied while a read lies within one chunk: then the result is a
  * view, valid as long as the chunk is.
  */
 export class ByteQueue {
   readonly #chunks: Buffer[] = [];
+  /** Chunks that were read to their end and are still in the list: taking each out by itself would move all others. */
+  #done = 0;
   #head = 0;
   #length = 0;
   #consumed = 0;
@@ -27,10 +31,14 @@ export class ByteQueue {
   /** Puts bytes back in front, as if they had not been taken. They must be the last that were. */
   unshift(bytes: Buffer): void {
     if (bytes.length === 0) return;
-    const first = this.#chunks[0];
-    if (first !== undefined && this.#head > 0) this.#chunks[0] = first.subarray(this.#head);
+    const first = this.#first;
+    if (first !== undefined && this.#head > 0) this.#chunks[this.#done] = first.subarray(this.#head);
     this.#head = 0;
-    this.#chunks.unshift(bytes);
+    if (this.#done === 0) this.#chunks.unshift(bytes);
+    else {
+      this.#done -= 1;
+      this.#chunks[this.#done] = bytes;
+    }
     this.#length += bytes.length;
     this.#consumed -= bytes.length;
   }
@@ -43,7 +51,7 @@ export class ByteQueue {
     if (length > this.#length) return undefined;
     this.#consumed += length;
     this.#length -= length;
-    const first = this.#chunks[0];
+    const first = this.#first;
     if (first === undefined || length === 0) return Buffer.alloc(0);
     if (first.length - this.#head >= length) return this.#advance(first, length);
     return this.#gather(
@@ -54,7 +62,7 @@ export class ByteQueue {
 
   /** Takes up to `limit` bytes that lie together, without a copy; undefined when nothing is there. */
   takeSome(limit: number): Buffer | undefined {
-    const first = this.#chunks[0];
+    const first = this.#first;
     if (first === undefined || limit <= 0) return undefined;
     const length = Math.min(limit, first.length - this.#head);
     this.#consumed += length;
@@ -64,13 +72,13 @@ export class ByteQueue {
 
   /** The bytes that come next and lie together, not taken; undefined when nothing is there. */
   peekSome(): Buffer | undefined {
-    return this.#chunks[0]?.subarray(this.#head);
+    return this.#first?.subarray(this.#head);
   }
 
   #gather(target: Buffer | undefined, length: number): Buffer {
     const result = target ?? Buffer.allocUnsafe(length);
     let filled = 0;
-    for (let first = this.#chunks[0]; first !== undefined && filled < length; first = this.#chunks[0]) {
+    for (let first = this.#first; first !== undefined && filled < length; first = this.#first) {
       const part = this.#advance(first, Math.min(length - filled, first.length - this.#head));
       filled += part.copy(result, filled);
     }
@@ -81,9 +89,22 @@ export class ByteQueue {
     const view = first.subarray(this.#head, this.#head + length);
     this.#head += length;
     if (this.#head === first.length) {
-      this.#chunks.shift();
       this.#head = 0;
+      // Its memory is free from here on, though its place is not.
+      this.#chunks[this.#done] = NO_BYTES;
+      this.#done += 1;
+      if (2 * this.#done >= this.#chunks.length) this.#forget();
     }
     return view;
+  }
+
+  get #first(): Buffer | undefined {
+    return this.#chunks[this.#done];
+  }
+
+  /** Moves no more chunks than were read, so that a byte is moved about once, however small the chunks are. */
+  #forget(): void {
+    this.#chunks.splice(0, this.#done);
+    this.#done = 0;
   }
 }
