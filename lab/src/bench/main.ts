@@ -3,6 +3,7 @@ import { FragmentedBenchFile } from './filemap.js';
 import { checkReaders, readContest } from './nbd-read.js';
 import { BenchDisk } from './server.js';
 import { SparseBenchFile } from './sparse-copy.js';
+import { VmaBenchFile } from './vma-archive.js';
 
 const MiB = 1024 * 1024;
 const DISK_LENGTH = Number(process.env['VBACKUP_BENCH_MIB'] ?? 1024) * MiB;
@@ -55,7 +56,12 @@ async function raceMaps(): Promise<void> {
   for (const contest of fragmented.contests()) await race(contest);
 }
 
-const RACES = { read: raceReads, copy: raceCopies, map: raceMaps };
+async function raceArchives(): Promise<void> {
+  await using archives = await VmaBenchFile.make(DISK_LENGTH);
+  for (const contest of archives.contests()) await race(contest);
+}
+
+const RACES = { read: raceReads, copy: raceCopies, map: raceMaps, vma: raceArchives };
 /** Names with commas between: `VBACKUP_BENCH_ONLY=map,copy`. */
 const wanted = process.env['VBACKUP_BENCH_ONLY']?.split(',');
 for (const [name, run] of Object.entries(RACES)) if (wanted?.includes(name) !== false) await run();
