@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, symlink } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { requireTools, skipEverywhere } from '@vbackup/core/testing';
@@ -91,6 +91,24 @@ describe('a connection to a real libvirtd', () => {
     ] as const) {
       it(`says of ${what} why it cannot connect`, () => assert.rejects(openLibvirt({ uri }), { code }));
     }
+
+    it('opens SSH, as libvirt does it itself', async () => {
+      // An ssh that goes nowhere, and a netcat: what libvirt starts on either side.
+      const [ssh, netcat, log] = [join(lab.folder, 'ssh'), join(lab.folder, 'nc'), join(lab.folder, 'ssh.log')];
+      const skip = 'while [ "$1" != -- ]; do shift; done; shift 2';
+      await writeFile(ssh, `#!/bin/bash\necho "$@" > ${log}\n${skip}\nexec sh -c "$*"\n`, { mode: 0o755 });
+      await writeFile(
+        netcat,
+        `#!${process.execPath}\nconst s = require('net').connect(process.argv.at(-1));
+process.stdin.pipe(s); s.pipe(process.stdout);\n`,
+        { mode: 0o755 },
+      );
+      const { pathname, search } = new URL(lab.uri);
+      const uri = `qemu+ssh://elsewhere${pathname}${search}&command=${ssh}&netcat=${netcat}&no_tty=1`;
+      await using libvirt = await openLibvirt({ uri });
+      assert.equal((await libvirt.findDomain({ name: 'guest' })).state, 'running');
+      assert.match(await readFile(log, 'utf8'), /-o BatchMode=yes -- elsewhere /);
+    });
 
     it('may only look over a connection that is read-only', async () => {
       await using libvirt = await openLibvirt({ uri: lab.uri, readOnly: true });
