@@ -74,7 +74,7 @@ export type VmaErrorCode = (typeof VMA_CODES)[number];
 export interface VmaDamage {
   readonly code: VmaErrorCode;
   readonly message: string;
-  /** The byte of the archive at which it shows. */
+  /** The byte of the archive at which it shows; of content that differs from its digest, the byte of the device. */
   readonly offset: number;
   /** Bytes of the archive from there on that were passed over; 0 where reading went on at once. */
   readonly length?: number;

@@ -32,6 +32,7 @@ export {
 } from './random-access.js';
 export { unsafeNameReason } from './safe-name.js';
 export * from './sidecar.js';
+export { sidecarChecks } from './sidecar-check.js';
 export { SidecarDecoder } from './sidecar-decode.js';
 export { readSidecar, writeSidecar } from './sidecar-file.js';
 export type { NewVmaArchive, NewVmaDevice } from './specification.js';
