@@ -17,4 +17,3 @@ export { runBackup } from './run-backup.js';
 export { runRestore } from './run-restore.js';
 export { runVerify } from './run-verify.js';
 export { type FileTargetOptions, openFileTarget } from './target/file-target.js';
-export { workerHasher } from './workers/piece-hasher.js';

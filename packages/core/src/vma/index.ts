@@ -19,7 +19,7 @@ export type { VmaSink } from './extent-output.js';
 export * from './identity.js';
 export { type ImageReadOptions, type VmaFingerprint, VmaImageReader } from './image-reader.js';
 export { type DeviceFacts, isVmstate } from './ledger.js';
-export { PIECE_LENGTH, PieceDigests, type PieceHasher, plainHasher } from './piece-digests.js';
+export { backgroundHasher, PIECE_LENGTH, PieceDigests, type PieceHasher, plainHasher } from './piece-digests.js';
 export type { PositionSource } from './position-file.js';
 export { PVE_CONFIG_NAME, type PveConfig, type PveDisk, pveConfig } from './pve-config.js';
 export * from './pve-name.js';
