@@ -47,6 +47,9 @@ describe('bin/vbackup.mjs', () => {
     ['vbackup backup --xen-fi', '--xen-fingerprint'],
     ['vbackup -r /x completion f', 'fish'],
     ['vbackup restore --fo', '--force'],
+    ['vbackup vm', 'vma'],
+    ['vbackup vma li', 'list'],
+    ['vbackup vma list --comp', '--compat'],
   ] as const) {
     it(`completes "${line}" in bash`, async () => {
       const words = line.split(' ');

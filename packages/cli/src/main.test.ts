@@ -40,6 +40,9 @@ describe('vbackup', () => {
       ['the short name of a hypervisor’s option without one', 'list --dirty-bitmap x', 'VB_CLI_FOREIGN_OPTION'],
       ['a plugin’s option that it has not', '--hypervisor test d --test-ulr x', 'VB_CLI_USAGE'],
       ['an empty value', '--repository= list', 'VB_CLI_USAGE'],
+      ['a group without its command', 'vma', 'VB_CLI_USAGE'],
+      ['a command that a group has not', 'vma frobnicate', 'VB_CLI_UNKNOWN_COMMAND'],
+      ['a command of a group without its argument', 'vma list', 'VB_CLI_USAGE'],
       ['a shell nobody knows', 'completion tcsh', 'VB_CLI_USAGE'],
     ] as const) {
       it(`refuses ${what} with exit code 2`, () => program.refused(line, code));
@@ -50,7 +53,32 @@ describe('vbackup', () => {
       assert.match(program.world.stderr.text, /did you mean list\?/);
       await program.run('backup --levle=full');
       assert.match(program.world.stderr.text, /did you mean --level\?/);
+      await program.run('vma lst');
+      assert.match(program.world.stderr.text, /unknown command vma lst .*\n.*did you mean vma list\?/);
+      await program.run('vma list x --compta');
+      assert.match(program.world.stderr.text, /did you mean --compat\?/);
     });
+
+    it('shows what a group has, and where to read on', async () => {
+      await program.run('vma');
+      assert.match(program.world.stderr.text, /vma needs a command .*\n.*one of list.*vbackup vma --help/);
+      await program.run('vma list');
+      assert.match(program.world.stderr.text, /missing required argument .*\n {2}see vbackup vma list --help/);
+    });
+
+    for (const line of ['vma --help', 'help vma', 'vma help']) {
+      it(`shows the help of a group: ${line}`, async () => {
+        assert.equal(await program.run(line), 0);
+        assert.match(program.world.stdout.text, /^ {2}list .*its header/m);
+      });
+    }
+
+    for (const line of ['vma list --help', 'vma help list']) {
+      it(`shows the help of a command of a group: ${line}`, async () => {
+        assert.equal(await program.run(line), 0);
+        assert.match(program.world.stdout.text, /^Usage: vbackup vma list .*--compat/ms);
+      });
+    }
 
     it('takes a word for a disk when backup stands before it', async () => {
       assert.equal(await program.run('backup lsit --hypervisor test'), 0);

@@ -11,6 +11,8 @@ export const processWorld = (): World => ({
   root: process.geteuid?.() === 0,
   stdout: new ProcessStream(process.stdout),
   stderr: new ProcessStream(process.stderr),
+  stdin: () => process.stdin,
+  stdoutBytes: () => process.stdout,
   now: () => Date.now(),
   onStop,
   exit: (code) => process.exit(code),

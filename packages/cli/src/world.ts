@@ -23,6 +23,10 @@ export interface World {
   readonly root: boolean;
   readonly stdout: TextStream;
   readonly stderr: TextStream;
+  /** The bytes of standard input; asked for at most once. */
+  stdin(): AsyncIterable<Buffer>;
+  /** Standard output as a place for bytes, where a command writes a disk or an archive there. Nothing else is written then. */
+  stdoutBytes(): NodeJS.WritableStream;
   /** Milliseconds since 1970, UTC. */
   now(): number;
   onStop(listener: (signal: StopSignal) => void): Disposable;

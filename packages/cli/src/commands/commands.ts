@@ -11,5 +11,6 @@ export const COMMANDS: Readonly<Record<CommandName, () => Promise<RunCommand>>> 
   copy: async () => (await import('./copy.js')).copy,
   map: async () => (await import('./map.js')).map,
   doctor: async () => (await import('./doctor.js')).doctor,
+  'vma list': async () => (await import('./vma/list.js')).vmaList,
   completion: async () => (await import('./completion.js')).completion,
 };

@@ -15,11 +15,25 @@ export function completionScript(shell: (typeof SHELLS)[number], words: Vocabula
 
 const flagsOf = (options: readonly VocabularyOption[]): string => options.flatMap(({ flags }) => flags).join(' ');
 
-function bash({ globals, commands }: Vocabulary): string {
+/** What a word at the beginning can be, with its description. */
+const firstWords = ({ commands, groups }: Vocabulary): { readonly name: string; readonly description: string }[] => [
+  ...commands.filter(({ name }) => !name.includes(' ')),
+  ...groups,
+];
+
+function bash(words: Vocabulary): string {
+  const { globals, commands, groups } = words;
+  const first = firstWords(words).map(({ name }) => name);
   const all = uniqueOptions([...globals, ...commands.flatMap(({ options }) => options)]);
   const values = all.filter(({ value }) => value !== 'none').map(bashValue);
   const perCommand = commands.map(
-    ({ name, options, words }) => `    ${name}) words="${[flagsOf([...options, ...globals]), ...words].join(' ')}" ;;`,
+    ({ name, options, words }) =>
+      `    '${name}') words="${[flagsOf([...options, ...globals]), ...words].join(' ')}" ;;`,
+  );
+  const perGroup = groups.map(({ name, members }) => `    ${name}) words="${members.join(' ')} help" ;;`);
+  const members = groups.map(
+    ({ name, members }) =>
+      `      ${members.map((member) => `'${name} ${member}'`).join('|')}) command="$command $word"; break ;;`,
   );
   const fallback = flagsOf([...(commands.find(({ name }) => name === 'backup')?.options ?? []), ...globals]);
   return `# bash completion for vbackup; load it with: source <(vbackup completion bash)
@@ -30,13 +44,14 @@ _vbackup() {
 ${values.join('\n')}
   esac
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in
-      ${commands.map(({ name }) => name).join('|')}) command=$word; break ;;
+    case "$command $word" in
+${members.join('\n')}
+      ${first.map((name) => `' ${name}'`).join('|')}) command=$word ;;
     esac
   done
   case $command in
-${perCommand.join('\n')}
-    *) words="${commands.map(({ name }) => name).join(' ')} help ${fallback}" ;;
+${[...perCommand, ...perGroup].join('\n')}
+    *) words="${first.join(' ')} help ${fallback}" ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
@@ -56,14 +71,17 @@ function uniqueOptions(options: readonly VocabularyOption[]): VocabularyOption[]
 const zshText = (text: string): string =>
   text.replace(/[[\]:'\\]/g, (character) => (character === "'" ? "'\\''" : `\\${character}`));
 
-function zsh({ globals, commands }: Vocabulary): string {
+function zsh(words: Vocabulary): string {
+  const { globals, commands, groups } = words;
   const list = (options: readonly VocabularyOption[]): string => options.flatMap(zshOption).join(' \\\n        ');
   const perCommand = commands.map(
-    (command) => `      ${command.name}) _arguments -s \\
+    (command) => `      '${command.name}') _arguments -s \\
         ${list([...command.options, ...globals])} \\
         ${zshArgument(command)} ;;`,
   );
-  const names = commands.map(({ name, description }) => `    '${name}:${zshText(description)}'`);
+  const perGroup = groups.map(({ name, members }) => `      ${name}) _values command ${members.join(' ')} help ;;`);
+  const names = firstWords(words).map(({ name, description }) => `    '${name}:${zshText(description)}'`);
+  const members = groups.flatMap(({ name, members }) => members.map((member) => `'${name} ${member}'`)).join('|');
   const fallback = list([...(commands.find(({ name }) => name === 'backup')?.options ?? []), ...globals]);
   return `#compdef vbackup
 # zsh completion for vbackup; load it with: source <(vbackup completion zsh)
@@ -74,10 +92,13 @@ ${names.join('\n')}
   )
   local word command=
   for word in \${words[2,CURRENT-1]}; do
-    if [[ -n \${commands[(r)$word:*]} ]]; then command=$word; break; fi
+    case "$command $word" in
+      ${members}) command="$command $word"; break ;;
+    esac
+    if [[ -z $command && -n \${commands[(r)$word:*]} ]]; then command=$word; fi
   done
   case $command in
-${perCommand.join('\n')}
+${[...perCommand, ...perGroup].join('\n')}
       *) _describe -t commands command commands
         _arguments -s \\
         ${fallback} ;;
@@ -104,25 +125,45 @@ const zshArgument = ({ words }: VocabularyCommand): string =>
 
 const fishText = (text: string): string => `'${text.replace(/['\\]/g, (character) => `\\${character}`)}'`;
 
-function fish({ globals, commands }: Vocabulary): string {
-  const names = commands.map(({ name }) => name).join(' ');
+function fish(words: Vocabulary): string {
+  const { globals, commands, groups } = words;
+  const first = firstWords(words).map(({ name }) => name);
   const lines = [
     '# fish completion for vbackup; load it with: vbackup completion fish | source',
     ...globals.map((option) => fishOption(option, undefined)),
   ];
-  for (const { name, description, options, words } of commands) {
-    const unless = `'not __fish_seen_subcommand_from ${names}'`;
+  for (const { name, description } of firstWords(words)) {
+    const unless = `'not __fish_seen_subcommand_from ${first.join(' ')}'`;
     lines.push(`complete -c vbackup -n ${unless} -a ${name} -d ${fishText(description)}`);
-    // The options of the default command come without it as well.
-    const others = commands.map((command) => command.name).filter((other) => other !== name);
-    const isDefault = name === 'backup';
-    const within = isDefault
-      ? `'not __fish_seen_subcommand_from ${others.join(' ')}'`
-      : `'__fish_seen_subcommand_from ${name}'`;
+  }
+  for (const { name, members } of groups) {
+    const within = `'__fish_seen_subcommand_from ${name}; and not __fish_seen_subcommand_from ${members.join(' ')}'`;
+    lines.push(`complete -c vbackup -f -n ${within} -a ${fishText([...members, 'help'].join(' '))}`);
+  }
+  for (const { name, options, words } of commands) {
+    const within = fishCondition(name, { first, groups });
     lines.push(...options.map((option) => fishOption(option, within)));
     if (words.length > 0) lines.push(`complete -c vbackup -f -n ${within} -a ${fishText(words.join(' '))}`);
   }
   return lines.join('\n');
+}
+
+interface FirstWords {
+  readonly first: readonly string[];
+  readonly groups: Vocabulary['groups'];
+}
+
+/** When a command's options and words are offered. */
+function fishCondition(name: string, { first, groups }: FirstWords): string {
+  // The options of the default command come without it as well.
+  if (name === 'backup')
+    return `'not __fish_seen_subcommand_from ${first.filter((other) => other !== name).join(' ')}'`;
+  const [word, member] = name.split(' ');
+  if (member !== undefined) return `'__fish_seen_subcommand_from ${word}; and __fish_seen_subcommand_from ${member}'`;
+  // A group can have a member of the same name: `vma list`.
+  const others = groups.filter(({ members }) => members.includes(name)).map((group) => group.name);
+  const unless = others.length === 0 ? '' : `; and not __fish_seen_subcommand_from ${others.join(' ')}`;
+  return `'__fish_seen_subcommand_from ${name}${unless}'`;
 }
 
 function fishOption({ flags, description, value }: VocabularyOption, condition: string | undefined): string {

@@ -4,7 +4,7 @@ import { type Command, CommanderError } from 'commander';
 import { usageError } from '../usage.js';
 import type { World } from '../world.js';
 import { type Invocation, Options } from './invocation.js';
-import { buildProgram, COMMAND_NAMES } from './program.js';
+import { allCommands, buildProgram, COMMAND_NAMES, isGroup, pathOf } from './program.js';
 import { suggest } from './suggest.js';
 
 export interface CommandLine {
@@ -21,10 +21,10 @@ export interface CommandLine {
 export function readCommandLine({ args, plugins, world, version }: CommandLine): Invocation | undefined {
   let invocation: Invocation | undefined;
   const program: Command = buildProgram(plugins, (command, operands, parsed) => {
-    const explicit = program.args[0] === command;
+    const explicit = command !== 'backup' || program.args[0] === command;
     invocation = { command, explicit, operands, options: optionsOf(program, parsed) };
   });
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...allCommands(program)]) {
     command.exitOverride().configureOutput({
       writeOut: (text) => world.stdout.write(text),
       writeErr: () => {},
@@ -62,7 +62,9 @@ function optionsOf(program: Command, command: Command): Options {
 
 /** Commander's words, without the value of a flag: it might be a secret. */
 function asUsageError(error: CommanderError, program: Command): VBackupError {
-  if (error.code === 'commander.help') return usageError('no command given');
+  const group = program.commands.find((command) => isGroup(command) && command.name() === program.args[0]);
+  if (error.code === 'commander.help') return usageError(...missingCommand(group));
+  if (error.code === 'commander.unknownCommand' && group !== undefined) return unknownMember(group);
   const first = error.message.split('\n')[0] ?? '';
   const message = first.replace(/^error: /, '').replace(/^(unknown option '[^=']*)=.*'$/, "$1'");
   const flag = /^unknown option '([^']*)'/.exec(message)?.[1];
@@ -71,14 +73,33 @@ function asUsageError(error: CommanderError, program: Command): VBackupError {
   return usageError(message.replace(/\.$/, ''), cure);
 }
 
+const membersOf = (group: Command): string[] => group.commands.map((command) => command.name());
+
+function missingCommand(group: Command | undefined): [message: string, cure?: string] {
+  if (group === undefined) return ['no command given'];
+  const name = group.name();
+  return [`${name} needs a command`, `it is one of ${membersOf(group).join(', ')}; see vbackup ${name} --help`];
+}
+
+function unknownMember(group: Command): VBackupError {
+  const members = membersOf(group);
+  const word = group.args[0] ?? '';
+  const meant = suggest(word, members);
+  return new VBackupError('VB_CLI_UNKNOWN_COMMAND', `unknown command ${group.name()} ${word}`, {
+    cure: meant === undefined ? `it is one of ${members.join(', ')}` : `did you mean ${group.name()} ${meant}?`,
+  });
+}
+
 const flagsOf = (program: Command): string[] =>
-  [program, ...program.commands].flatMap(({ options }) =>
+  [program, ...allCommands(program)].flatMap(({ options }) =>
     options.flatMap(({ short, long }) => [short, long].filter((flag) => flag !== undefined)),
   );
 
 function cureFor(program: Command): string {
-  const command = program.args.find((arg) => COMMAND_NAMES.includes(arg));
-  return command === undefined ? 'see vbackup --help' : `see vbackup ${command} --help`;
+  const words = program.args.filter((arg) => !arg.startsWith('-')).slice(0, 2);
+  const commands = allCommands(program).map(pathOf);
+  const named = [words.join(' '), words[0]].find((path) => path !== undefined && commands.includes(path));
+  return named === undefined ? 'see vbackup --help' : `see vbackup ${named} --help`;
 }
 
 /** `backup` is the default command, but a misspelt command is not a disk. */

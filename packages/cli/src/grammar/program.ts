@@ -2,6 +2,7 @@ import type { HypervisorPlugin, OptionSpecification } from '@vbackup/core';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AUDIT_SYNTAX, parseAudit } from '../audit-shares.js';
 import type { CommandName } from '../output/events.js';
+import { vmaCommands } from './vma.js';
 
 /** Backups read over at most so many connections per disk; servers allow 16 at most. */
 export const MAX_CONNECTIONS = 16;
@@ -33,12 +34,27 @@ export function buildProgram(plugins: readonly HypervisorPlugin[], onCommand: On
     .addHelpText('after', EXAMPLES);
   for (const option of globalOptions()) program.addOption(option);
   for (const command of commands(plugins)) {
-    const name = command.name();
+    program.addCommand(command, { isDefault: command.name() === 'backup' });
+  }
+  for (const command of allCommands(program)) {
     command.helpOption('-h, --help', 'show this help').configureHelp({ showGlobalOptions: true });
-    command.action(() => onCommand(nameOf(name), command.args, command));
-    program.addCommand(command, { isDefault: name === 'backup' });
+    if (isGroup(command)) command.helpCommand('help [command]', 'show the help of a command');
+    else command.action(() => onCommand(nameOf(pathOf(command)), command.args, command));
   }
   return program;
+}
+
+/** Every command of the program, and of its groups: a group comes before what is in it. */
+export const allCommands = (program: Command): Command[] =>
+  program.commands.flatMap((command) => [command, ...command.commands]);
+
+/** A word that only stands before other commands, as `vma`. */
+export const isGroup = (command: Command): boolean => command.commands.length > 0;
+
+/** The words of a command as they are written: `list`, `vma list`. */
+export function pathOf(command: Command): string {
+  const group = command.parent;
+  return group === null || group.parent === null ? command.name() : `${group.name()} ${command.name()}`;
 }
 
 function globalOptions(): Option[] {
@@ -64,10 +80,11 @@ const NAMES: readonly CommandName[] = [
   'map',
   'doctor',
   'completion',
+  'vma list',
 ];
 
-/** The names of all commands. */
-export const COMMAND_NAMES: readonly string[] = NAMES;
+/** The words that a command line can begin with: commands and groups. */
+export const COMMAND_NAMES: readonly string[] = [...new Set(NAMES.map((name) => name.split(' ')[0] ?? name))];
 
 function nameOf(name: string): CommandName {
   const found = NAMES.find((candidate) => candidate === name);
@@ -100,7 +117,15 @@ function commands(plugins: readonly HypervisorPlugin[]): Command[] {
     new Command('completion')
       .description('print a script that completes vbackup commands')
       .addArgument(new Argument('[shell]', 'default: the shell of $SHELL').choices(SHELLS)),
+    group('vma', 'read and check VMA archives, the backups of Proxmox VE', vmaCommands()),
   ];
+}
+
+/** Commands of two words: a {@link CommandName} with a space, and a file of its own in `commands/<name>/`. */
+function group(name: string, description: string, members: readonly Command[]): Command {
+  const command = new Command(name).description(description).usage('<command> [options]');
+  for (const member of members) command.addCommand(member);
+  return command;
 }
 
 const backup = (): Command =>

@@ -1,14 +1,24 @@
 import type { HypervisorPlugin } from '@vbackup/core';
 import type { Option } from 'commander';
-import { buildProgram } from './program.js';
+import { allCommands, buildProgram, isGroup, pathOf } from './program.js';
 
 /** The words of the grammar, for completion. */
 export interface Vocabulary {
   readonly globals: readonly VocabularyOption[];
   readonly commands: readonly VocabularyCommand[];
+  /** Words that only stand before other commands: `vma`. */
+  readonly groups: readonly VocabularyGroup[];
+}
+
+export interface VocabularyGroup {
+  readonly name: string;
+  readonly description: string;
+  /** The second words of its commands. */
+  readonly members: readonly string[];
 }
 
 export interface VocabularyCommand {
+  /** Of two words in a group: `vma list`. */
   readonly name: string;
   readonly description: string;
   readonly options: readonly VocabularyOption[];
@@ -28,14 +38,22 @@ export function vocabulary(plugins: readonly HypervisorPlugin[]): Vocabulary {
   const program = buildProgram(plugins, () => {});
   const names = plugins.map(({ name }) => name);
   const help = { flags: ['-h', '--help'], description: 'show this help', value: 'none' } as const;
+  const commands = allCommands(program);
   return {
     globals: [...program.options.map((option) => describe(option, names)), help],
-    commands: program.commands.map((command) => ({
-      name: command.name(),
-      description: command.description(),
-      options: command.options.filter(({ hidden }) => !hidden).map((option) => describe(option, names)),
-      words: command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
+    groups: commands.filter(isGroup).map((group) => ({
+      name: group.name(),
+      description: group.description(),
+      members: group.commands.map((command) => command.name()),
     })),
+    commands: commands
+      .filter((command) => !isGroup(command))
+      .map((command) => ({
+        name: pathOf(command),
+        description: command.description(),
+        options: command.options.filter(({ hidden }) => !hidden).map((option) => describe(option, names)),
+        words: command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
+      })),
   };
 }
 

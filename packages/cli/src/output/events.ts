@@ -1,6 +1,18 @@
 import type { Damage, Diagnosis, Manifest } from '@vbackup/core';
+import type { VmaItem } from './vma-events.js';
 
-export type CommandName = 'backup' | 'list' | 'info' | 'verify' | 'restore' | 'copy' | 'map' | 'doctor' | 'completion';
+/** One of two words belongs to a group. */
+export type CommandName =
+  | 'backup'
+  | 'list'
+  | 'info'
+  | 'verify'
+  | 'restore'
+  | 'copy'
+  | 'map'
+  | 'doctor'
+  | 'completion'
+  | 'vma list';
 
 /**
  * Everything that the command tells anyone, in order; docs/json-output.md promises it field by field. Sizes are bytes,
@@ -132,6 +144,7 @@ export type ItemSummary = Item &
         readonly changedSince: string | null;
       }
     | ({ readonly command: 'doctor' } & Diagnosis)
+    | VmaItem
     | { readonly command: 'completion'; readonly script: string }
   );
 

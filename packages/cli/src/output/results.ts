@@ -2,6 +2,7 @@ import type { Damage, Manifest } from '@vbackup/core';
 import type { ItemSummary, StreamFacts } from './events.js';
 import { formatBytes, formatLocalTime, formatSeconds, printable } from './format.js';
 import { pairLines, tableLines } from './table.js';
+import { vmaLines } from './vma-results.js';
 
 type CopySummary = Extract<ItemSummary, { command: 'copy' }>;
 
@@ -45,6 +46,8 @@ export function resultLines(item: ItemSummary): string[] {
       const line = `${item.state.padEnd(7)}  ${printable(item.name)}: ${printable(item.detail)}`;
       return item.cure === undefined ? [line] : [line, `         ${printable(item.cure)}`];
     }
+    case 'vma list':
+      return vmaLines(item);
     case 'completion':
       return item.script.trimEnd().split('\n');
   }

@@ -182,5 +182,6 @@ const isAnswer = (event: SummaryEvent): boolean =>
   (event.command === 'info' ||
     event.command === 'map' ||
     event.command === 'completion' ||
+    event.command.startsWith('vma ') ||
     (event.command === 'verify' && event.damage.length > 0) ||
     (event.command === 'doctor' && event.state !== 'good'));

@@ -3,7 +3,18 @@ import { z } from 'zod';
 // The promise of docs/json-output.md, written down a second time and strictly: a field that is not here, or is missing,
 // or of another type, fails the tests of every command.
 
-const command = z.enum(['backup', 'list', 'info', 'verify', 'restore', 'copy', 'map', 'doctor', 'completion']);
+const command = z.enum([
+  'backup',
+  'list',
+  'info',
+  'verify',
+  'restore',
+  'copy',
+  'map',
+  'doctor',
+  'completion',
+  'vma list',
+]);
 const time = z.iso.datetime();
 const bytes = z.int().nonnegative();
 const milliseconds = z.int().nonnegative();
@@ -72,6 +83,16 @@ const stream = z.strictObject({
   dataLength: bytes,
   zeroLength: bytes,
   storedLength: bytes,
+});
+
+const vmaArchive = z.strictObject({
+  path: z.string(),
+  compression: z.enum(['none', 'zstd', 'gzip', 'lzo', 'bzip2']),
+  uuid: z.uuid(),
+  created: time.nullable(),
+  headerLength: bytes,
+  configs: z.array(z.strictObject({ name: z.string(), size: bytes })),
+  devices: z.array(z.strictObject({ id: z.int().min(1).max(255), name: z.string(), size: bytes })),
 });
 
 const start = { type: z.literal('start'), time, command };
@@ -175,6 +196,7 @@ export const JSON_LINE = z.union([
     detail: z.string(),
     cure: z.string().optional(),
   }),
+  z.strictObject({ ...item, command: z.literal('vma list'), archive: vmaArchive }),
   z.strictObject({ ...item, command: z.literal('completion'), script: z.string() }),
   z.strictObject({
     type: z.literal('summary'),

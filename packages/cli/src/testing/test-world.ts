@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { StopSignal, TextStream, World } from '../world.js';
 import { FakeWork } from './fake-work.js';
 
@@ -29,12 +30,21 @@ export class TestWorld implements World {
   root = false;
   readonly stdout = new TestStream();
   readonly stderr = new TestStream();
+  input: readonly Buffer[] = [];
   readonly exits: number[] = [];
   readonly fake: FakeWork = new FakeWork(this);
   readonly #listeners = new Set<(signal: StopSignal) => void>();
   time = Date.parse('2026-11-20T12:00:00Z');
 
   readonly work = (): Promise<FakeWork> => Promise.resolve(this.fake);
+
+  stdin(): AsyncIterable<Buffer> {
+    return Readable.from(this.input);
+  }
+
+  stdoutBytes(): NodeJS.WritableStream {
+    throw new Error('this world takes text only');
+  }
 
   now(): number {
     return this.time;

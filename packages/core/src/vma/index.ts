@@ -2,6 +2,7 @@ export * from './archive.js';
 export { ArchiveDigester, type DigesterOptions } from './archive-digester.js';
 export { fileChunks, type ReadArchiveOptions, readArchive } from './archive-file.js';
 export * from './archive-output.js';
+export { compatListLines } from './compat-list.js';
 export type { ArchiveCompression } from './compression.js';
 export { type ContentCheck, DeviceDigest } from './content-order.js';
 export { damageError } from './damage.js';
@@ -30,6 +31,7 @@ export {
   openVmaArchive,
   VmaArchive,
 } from './random-access.js';
+export { type ArchiveBeginning, readArchiveHeader } from './read-header.js';
 export { unsafeNameReason } from './safe-name.js';
 export * from './sidecar.js';
 export { sidecarChecks } from './sidecar-check.js';
