@@ -188,7 +188,8 @@ export class VmaDecoder {
       if (warning !== undefined) yield* this.#warnOnce(`${warning.code} ${slot.deviceId}`, warning);
       const { mask, length } = device.clip(slot);
       const { clusterIndex } = slot;
-      yield { type: 'cluster', device: device.device, clusterIndex, mask, data: data.subarray(0, length), fileOffset };
+      const own = data.length > length ? data.subarray(0, length) : data;
+      yield { type: 'cluster', device: device.device, clusterIndex, mask, data: own, fileOffset };
     }
   }
 

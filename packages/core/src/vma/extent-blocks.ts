@@ -51,12 +51,18 @@ export class ExtentBlocks {
     const slot = this.current;
     if (slot === undefined) return undefined;
     const length = blockCountOf(slot.mask) * VMA_BLOCK_LENGTH;
-    const data = this.#scratch === undefined ? this.#passOver(queue, length) : queue.take(length, this.#scratch);
+    const data = this.#blocks(queue, length);
     if (data === undefined) return undefined;
     const fileOffset = this.#fileOffset;
     this.#next += 1;
     this.#fileOffset += length;
     return { slot, data, fileOffset };
+  }
+
+  #blocks(queue: ByteQueue, length: number): Buffer | undefined {
+    // Most clusters of a sparse disk: nothing is made for them.
+    if (length === 0) return NO_BYTES;
+    return this.#scratch === undefined ? this.#passOver(queue, length) : queue.take(length, this.#scratch);
   }
 
   #passOver(queue: ByteQueue, length: number): Buffer | undefined {
