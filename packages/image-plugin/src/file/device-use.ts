@@ -124,11 +124,12 @@ export async function deviceSize(device: bigint): Promise<number | null> {
   return /^\d+$/.test(text) ? Number(text) * SECTOR_LENGTH : null;
 }
 
-/** Sectors that were written to a block device since it is there; null where sysfs does not say. */
+/** Sectors that were written to a block device, or discarded, since it is there; null where sysfs does not say. */
 export async function sectorsWritten(device: bigint): Promise<number | null> {
-  // Documentation/block/stat.rst: the seventh field.
-  const field = (await textOf(join(SYSFS, deviceName(device), 'stat'))).trim().split(/\s+/)[6];
-  return field === undefined ? null : Number(field);
+  const fields = (await textOf(join(SYSFS, deviceName(device), 'stat'))).trim().split(/\s+/);
+  // Documentation/block/stat.rst: the seventh and, since Linux 4.18, the fourteenth field.
+  const [written, discarded = '0'] = [fields[6], fields[13]];
+  return written === undefined ? null : Number(written) + Number(discarded);
 }
 
 const namesIn = (folder: string): Promise<readonly string[]> => readdir(folder).catch(() => []);

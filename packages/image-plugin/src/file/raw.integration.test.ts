@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { mkdir, open, readFile, realpath, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, realpath, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { type Manifest, QemuNbd, type SnapshotRequest, type WorkEvent } from '@vbackup/core';
 import { attachLoopDevice, mountFileSystem, requireMounts, requireTools } from '@vbackup/core/testing';
@@ -123,6 +124,41 @@ describe('raw images', function () {
       assert.deepEqual(backups, []);
     });
   }
+
+  it('that are written to through a memory map meanwhile leave no backup', async function () {
+    requireTools(this, ['python3']);
+    // Linux notes a time of modification only with the first write to a page that lies clean in memory.
+    const script = [
+      'import mmap, os, sys',
+      'page = mmap.mmap(os.open(sys.argv[1], os.O_RDWR), 4096)',
+      'for line in sys.stdin: page[0] = int(line); print(flush=True)',
+    ].join('\n');
+    const writer = spawn('python3', ['-c', script, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const write = async (byte: number): Promise<void> => {
+      writer.stdin.write(`${byte}\n`);
+      await once(writer.stdout, 'data');
+    };
+    try {
+      await write(1);
+      await using hypervisor = await filePlugin.connect({}, { container });
+      await using snapshot = await hypervisor.snapshot(await hypervisor.find(path), REQUEST);
+      await write(2);
+      await assert.rejects(async () => snapshot.confirm?.(), { code: 'VB_FILE_CHANGED', message: /was written to/ });
+    } finally {
+      writer.stdin.end();
+      await once(writer, 'close');
+    }
+  });
+
+  it('that are written to by a program that sets their time back leave no backup', async () => {
+    const before = new Date('2026-01-02T03:04:05Z');
+    await utimes(path, before, before);
+    await using hypervisor = await filePlugin.connect({}, { container });
+    await using snapshot = await hypervisor.snapshot(await hypervisor.find(path), REQUEST);
+    await writeAt(path, 5 * MIB, Buffer.from([1]));
+    await utimes(path, before, before);
+    await assert.rejects(async () => snapshot.confirm?.(), { code: 'VB_FILE_CHANGED', message: /was written to/ });
+  });
 
   it('that are not there, or are no images, are refused', async () => {
     await mkdir(lab.path('folder'));
@@ -255,6 +291,17 @@ describe('block devices', function () {
     };
     await assert.rejects(backUp({ onEvent }), { code: 'VB_FILE_CHANGED', message: /was written to/ });
     await disturbed;
+  });
+
+  it('that lose something meanwhile leave no backup', async function () {
+    requireTools(this, ['blkdiscard']);
+    const file = lab.path('disk');
+    await writeFile(file, randomBytes(4 * MIB));
+    using device = attachLoopDevice(this, file);
+    await using hypervisor = await filePlugin.connect({}, { container });
+    await using snapshot = await hypervisor.snapshot(await hypervisor.find(device.path), REQUEST);
+    await run('blkdiscard', '--offset', String(MIB), '--length', String(MIB), device.path);
+    await assert.rejects(async () => snapshot.confirm?.(), { code: 'VB_FILE_CHANGED', message: /was written to/ });
   });
 
   it('are refused while they are mounted for writing, not while they are mounted for reading', async function () {
