@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { requireTools, skipEverywhere } from '@vbackup/core/testing';
+import { collect, requireTools, skipEverywhere } from '@vbackup/core/testing';
 import {
   type LabDomain,
   LIBVIRT_GUEST_TOOLS,
@@ -16,6 +16,7 @@ import {
   writePkiFolder,
 } from '@vbackup/lab';
 import type { LibvirtConnection, LibvirtEvent } from '../connection/index.js';
+import { diagnoseHost } from '../diagnose.js';
 import { openLibvirt } from './index.js';
 
 const LATE_MS = 30_000;
@@ -108,6 +109,19 @@ process.stdin.pipe(s); s.pipe(process.stdout);\n`,
       await using libvirt = await openLibvirt({ uri });
       assert.equal((await libvirt.findDomain({ name: 'guest' })).state, 'running');
       assert.match(await readFile(log, 'utf8'), /-o BatchMode=yes -- elsewhere /);
+    });
+
+    it('is found good by doctor, and bad where it may only look', async () => {
+      await using libvirt = await openLibvirt({ uri: lab.uri });
+      const found = await collect(diagnoseHost(libvirt));
+      assert.deepEqual(
+        found.map(({ name, state }) => `${name} ${state}`),
+        ['host good', 'backup good', 'domains good', 'rights good'],
+      );
+      await using readOnly = await openLibvirt({ uri: lab.uri, readOnly: true });
+      const looking = await collect(diagnoseHost(readOnly));
+      assert.equal(looking.at(-1)?.state, 'bad');
+      assert.match(looking.at(-1)?.cure ?? '', /may change domains/);
     });
 
     it('may only look over a connection that is read-only', async () => {

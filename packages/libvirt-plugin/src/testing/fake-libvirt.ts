@@ -50,6 +50,15 @@ export class FakeLibvirt implements LibvirtConnection {
   readonly domains: FakeDomain[] = [];
   /** The calls that were made, in order: `beginBackup <name of the domain>`. */
   readonly calls: string[] = [];
+  hostFacts: HostFacts = {
+    hostname: 'fake',
+    uri: 'qemu:///system',
+    driver: 'QEMU',
+    libraryVersion: 9_000_000,
+    daemonVersion: 9_000_000,
+    hypervisorVersion: 7_002_000,
+  };
+  capabilities = "<domainCapabilities><features><backup supported='yes'/></features></domainCapabilities>";
   readonly #over = new AbortController();
   readonly #listeners = new Set<(event: LibvirtEvent) => void>();
   readonly #faults = new Map<string, Fault[]>();
@@ -86,18 +95,11 @@ export class FakeLibvirt implements LibvirtConnection {
   }
 
   host(): Promise<HostFacts> {
-    return this.#call('host', null, () => ({
-      hostname: 'fake',
-      uri: 'qemu:///system',
-      driver: 'QEMU',
-      libraryVersion: 9_000_000,
-      daemonVersion: 9_000_000,
-      hypervisorVersion: 7_002_000,
-    }));
+    return this.#call('host', null, () => this.hostFacts);
   }
 
   domainCapabilities(): Promise<string> {
-    return this.#call('domainCapabilities', null, () => "<features><backup supported='yes'/></features>");
+    return this.#call('domainCapabilities', null, () => this.capabilities);
   }
 
   listDomains(): Promise<readonly DomainFacts[]> {
