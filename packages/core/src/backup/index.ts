@@ -1,3 +1,9 @@
+export type { FinishedArchive } from './archive/archive-draft.js';
+export { type ArchiveShape, type PveShape, plainShape, pveShape, type ShapeArchive } from './archive/archive-shape.js';
+export { BackupHypervisor, type StoredBackup } from './archive/backup-hypervisor.js';
+export { type JoinedGuest, JoinedHypervisor, type JoinedSource } from './archive/joined-hypervisor.js';
+export { type OpenedArchive, VmaHypervisor } from './archive/vma-hypervisor.js';
+export { type WriteArchiveJob, type WriteArchiveSummary, writeArchive } from './archive/write-archive.js';
 export { type CopyDeviceJob, type CopyDeviceSummary, copyDevice } from './copy/copy-device.js';
 export { type CopyOptions, type CopySummary, copyDisk } from './copy/copy-disk.js';
 export { type DiffDeviceOptions, diffDevice } from './diff/diff-device.js';

@@ -91,12 +91,29 @@ export interface BackupDraft extends AsyncDisposable {
   /** For the plugin; open from now until `close`. */
   readonly journal: Journal;
   /** Chooses the place of the files: a new chain, or the tip's. Must come before the first disk. */
-  choose(choice: { readonly level: Manifest['level']; readonly time: Date }): Promise<void>;
+  choose(choice: DraftChoice): Promise<void>;
   disk(disk: DraftDisk): Promise<ImageWriter>;
   /** The commit point: durable when it returns. */
   commit(record: CommitRecord): Promise<Manifest>;
   /** Forgets the journal: nothing is left to do on the hypervisor. Without `commit` before, also removes the files. */
   close(): Promise<void>;
+}
+
+/** What is known of a backup before its first byte. */
+export interface DraftChoice {
+  readonly level: Manifest['level'];
+  /** When the disks were frozen. */
+  readonly time: Date;
+  /** Every disk that will come, in order. */
+  readonly disks: readonly ChosenDisk[];
+  readonly configuration: readonly ConfigurationFile[];
+}
+
+export interface ChosenDisk {
+  readonly name: string;
+  /** For people; may be empty. */
+  readonly label: string;
+  readonly size: number;
 }
 
 export interface DraftDisk {

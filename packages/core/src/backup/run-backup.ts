@@ -125,7 +125,8 @@ class BackupRun {
   async #write(draft: BackupDraft, snapshot: Snapshot): Promise<Manifest> {
     checkSnapshot(snapshot);
     const { decision, audits } = await this.#decide(snapshot);
-    await draft.choose({ level: decision.level, time: snapshot.time });
+    const { time, disks: frozen, configuration } = snapshot;
+    await draft.choose({ level: decision.level, time, disks: frozen, configuration });
     const disks: DiskRecord[] = [];
     const { tip } = this.#place;
     const warn = (warning: Warning, disk: string): void => this.#warn(warning, disk);

@@ -15,8 +15,8 @@ import { ignoringMissing, makeDirectory, writeDurably } from '../../storage/dura
 import { withIo } from '../../storage/io-error.js';
 import { StreamImageWriter } from '../image/stream-image-writer.js';
 import type { ImageWriter } from '../image.js';
-import type { BackupLevel, Manifest, ManifestDisk, ManifestFile } from '../manifest.js';
-import type { BackupDraft, BackupPlan, CommitRecord, DraftDisk, Tip } from '../repository.js';
+import type { Manifest, ManifestDisk, ManifestFile } from '../manifest.js';
+import type { BackupDraft, BackupPlan, CommitRecord, DraftChoice, DraftDisk, Tip } from '../repository.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
 import type { PlaceShape } from './chain-place.js';
 import { removeDraft } from './clean-up.js';
@@ -90,9 +90,8 @@ export class ChainDraft implements BackupDraft {
     return this.#journal;
   }
 
-  async choose(choice: { readonly level: BackupLevel; readonly time: Date }): Promise<void> {
+  async choose({ level, time }: Pick<DraftChoice, 'level' | 'time'>): Promise<void> {
     assert.equal(this.#choice, null);
-    const { level, time } = choice;
     const seconds = Math.floor(time.getTime() / 1000);
     if (level === 'full' || level === 'copy') {
       const chain = join(this.#shape.place, chainName(time, this.id));
