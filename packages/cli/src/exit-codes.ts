@@ -31,6 +31,7 @@ export const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   VB_XEN_SELECTOR: EXIT.usage,
   VB_XEN_AMBIGUOUS: EXIT.usage,
   VB_XEN_TARGET: EXIT.usage,
+  VB_LIBVIRT_SELECTOR: EXIT.usage,
   VB_NBD_URI: EXIT.usage,
   VB_FILE_TYPE: EXIT.usage,
   VB_IMAGE_FORMAT: EXIT.usage,

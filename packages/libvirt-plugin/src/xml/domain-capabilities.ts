@@ -1,4 +1,4 @@
-import { childrenNamed, parseXml } from './parse.js';
+import { attributeOf, childOf, parseXml } from './parse.js';
 
 /**
  * Whether the host's libvirt and QEMU can make pull backups: `<backup supported='yes'/>` among the `<features>` of what
@@ -6,8 +6,6 @@ import { childrenNamed, parseXml } from './parse.js';
  * @throws VBackupError VB_LIBVIRT_XML
  */
 export function canBackUp(domainCapabilities: string): boolean {
-  const root = parseXml(domainCapabilities, 'what the host can do');
-  return childrenNamed(root, 'features')
-    .flatMap((features) => childrenNamed(features, 'backup'))
-    .some((backup) => backup.getAttribute('supported') === 'yes');
+  const root = parseXml(domainCapabilities, 'domainCapabilities');
+  return attributeOf(childOf(root, 'features', 'backup'), 'supported') === 'yes';
 }

@@ -1,0 +1,10 @@
+export { checkpointName, isOfRepository, makeUlid } from './checkpoint-name.js';
+export { checkpointRecord, type LibvirtCheckpoint, parseCheckpointRecord } from './checkpoint-record.js';
+export {
+  type CheckpointDescription,
+  type CheckpointOwner,
+  descriptionOf,
+  newCheckpointXml,
+  parseCheckpointXml,
+  redefinitionXml,
+} from './checkpoint-xml.js';

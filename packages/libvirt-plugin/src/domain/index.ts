@@ -1,0 +1,3 @@
+export { chooseDisk, type DiskChoice } from './disk-choice.js';
+export { type BootFile, type DiskImage, type DomainDescription, type DomainDisk, parseDomain } from './domain-xml.js';
+export { type DomainQuestion, questionsOf } from './selector.js';
