@@ -122,6 +122,22 @@ describe('NBD exports', function () {
     await assert.rejects(backUp(`nbd+unix:///?socket=${lab.path('none')}`), { code: 'VB_NBD_CONNECT' });
   });
 
+  for (const context of ['base:allocation', 'qemu:allocation-depth', 'b0', 'qemu:dirty-bitmap:', 'other:dirty']) {
+    it(`are not read by what ${context} calls dirty: nobody says what its flags mean`, async () => {
+      await using server = await Server.nbdkit('--readonly', 'file', path);
+      const options = { 'dirty-bitmap': context };
+      await assert.rejects(
+        async () => {
+          await backUp(server.uri(), { options });
+          await writeAt(path, MIB + 4096, randomBytes(4096));
+          const increment = await backUp(server.uri(), { options });
+          assert.equal(await lab.digestOf(increment), sha256(await readFile(path)), 'a write is missing');
+        },
+        { code: 'VB_PLUGIN_OPTION', cure: /qemu:dirty-bitmap:NAME/ },
+      );
+    });
+  }
+
   it('are looked at by the doctor', async () => {
     const statesOf = async (options: Record<string, string>): Promise<Record<string, string>> => {
       const hypervisor = await nbdPlugin.connect(options, { container });

@@ -1,10 +1,10 @@
-import type { OptionSchema, OptionValues } from '@vbackup/core';
+import { type OptionSchema, type OptionValues, VBackupError } from '@vbackup/core';
 import { z } from 'zod';
 
 export const NBD_OPTIONS = {
   'dirty-bitmap': {
     type: 'string',
-    description: 'a meta context of the export, such as qemu:dirty-bitmap:NAME: an increment reads only what it names',
+    description: 'qemu:dirty-bitmap:NAME, a dirty bitmap that the server offers: an increment reads only what it names',
     placeholder: 'CONTEXT',
     alias: 'dirty-bitmap',
   },
@@ -18,7 +18,16 @@ export interface NbdOptions {
 
 const ValuesSchema = z.object({ 'dirty-bitmap': z.string().optional(), uri: z.string().optional() });
 
+/** What the flags of other contexts mean nobody says: in `base:allocation`, data has none, and would count as unchanged. */
+const DIRTY_BITMAP = /^qemu:dirty-bitmap:./;
+
+/** @throws VBackupError VB_PLUGIN_OPTION */
 export function parseOptions(values: OptionValues): NbdOptions {
   const { 'dirty-bitmap': dirtyBitmap, uri } = ValuesSchema.parse(values);
+  if (dirtyBitmap !== undefined && !DIRTY_BITMAP.test(dirtyBitmap)) {
+    throw new VBackupError('VB_PLUGIN_OPTION', `${JSON.stringify(dirtyBitmap)} is no dirty bitmap`, {
+      cure: 'write qemu:dirty-bitmap:NAME; nbdinfo --json URI lists what the server offers',
+    });
+  }
   return { dirtyBitmap: dirtyBitmap ?? null, uri: uri ?? null };
 }
