@@ -22,14 +22,17 @@ export interface ChangesQuestion {
 export function decideChanges({ since, source, warn }: ChangesQuestion): Changes {
   if (since === null) return { kind: 'all' };
   const { size, bitmap } = source;
+  const { bitmap: evidence } = since;
   const whole = { kind: 'compare', extents: [{ offset: 0, length: size }], method: 'digests' } as const;
   if (bitmap === null) return whole;
-  const fault = bitmapFault(since.bitmap, bitmap);
-  if (fault !== null) {
+  const mistrust = (fault: string): Changes => {
     warn(bitmapWarning(bitmap.name, fault));
     return whole;
-  }
-  const extents = changedRanges(bitmap, { before: since.size, now: size });
+  };
+  if (evidence === null) return mistrust('the last backup did not see it');
+  const fault = bitmapFault(evidence, bitmap);
+  if (fault !== null) return mistrust(fault);
+  const extents = changedRanges({ before: { size: since.size, bitmap: evidence }, now: { size, bitmap } });
   return { kind: 'compare', extents, method: 'dirty-bitmap' };
 }
 

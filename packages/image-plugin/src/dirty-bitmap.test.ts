@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type Extent, totalLength } from '@vbackup/core';
+import { type Extent, intersect, totalLength, type Warning } from '@vbackup/core';
 import fc from 'fast-check';
 import { decideChanges } from './decide-changes.js';
 import { BoundedExtents, bitmapFault, changedRanges, evidenceOf, type SeenBitmap } from './dirty-bitmap.js';
@@ -9,6 +9,7 @@ const at = (...units: readonly number[]): Extent[] => units.map((unit) => ({ off
 const seen = (dirty: readonly Extent[], more: Partial<SeenBitmap> = {}): SeenBitmap => ({
   name: 'b0',
   granularity: UNIT,
+  file: null,
   dirty,
   zeros: [],
   ...more,
@@ -30,20 +31,24 @@ describe('a dirty bitmap', () => {
     ['the last backup did not see', null, seen(at(1)), /did not see/],
     ['has another name', seen(at(1), { name: 'b1' }), seen(at(1)), /did not see/],
     ['has another granularity', seen(at(1), { granularity: 4096 }), seen(at(1)), /granularity/],
+    ['is in another file', seen(at(1), { file: '12 1' }), seen(at(1), { file: '12 2' }), /another file/],
     ['was empty', seen([]), seen(at(1)), /empty/],
     ['was cleared', seen(at(1, 5)), seen([]), /cleared or replaced/],
     ['was cleared and filled again', seen(at(1, 5)), seen(at(1, 6)), /cleared or replaced/],
   ];
   for (const [what, before, now, reason] of cases) {
     it(`is not trusted if it ${what}`, () => {
-      assert.match(bitmapFault(before === null ? null : evidenceOf(before), now) ?? '', reason);
-      const warnings: string[] = [];
+      const warnings: Warning[] = [];
       const since = { size: 10 * UNIT, bitmap: before === null ? null : evidenceOf(before) };
       const source = { size: 10 * UNIT, bitmap: now };
-      const changes = decideChanges({ since, source, warn: ({ code }) => warnings.push(code) });
+      const changes = decideChanges({ since, source, warn: (warning) => warnings.push(warning) });
       const extents = [{ offset: 0, length: 10 * UNIT }];
       assert.deepEqual(changes, { kind: 'compare', extents, method: 'digests' });
-      assert.deepEqual(warnings, ['VB_BITMAP_UNTRUSTED']);
+      assert.deepEqual(
+        warnings.map(({ code }) => code),
+        ['VB_BITMAP_UNTRUSTED'],
+      );
+      assert.match(warnings[0]?.message ?? '', reason);
     });
   }
 
@@ -60,6 +65,29 @@ describe('a dirty bitmap', () => {
     });
   });
 
+  it('lets what was dirty at the last backup be compared, also where the image is an older one again', () => {
+    const written = at(...Array.from({ length: 3000 }, (_, unit) => unit * 3));
+    const size = 9000 * UNIT;
+    const since = { size, bitmap: evidenceOf(seen(written)) };
+    fc.assert(
+      fc.property(fc.nat(2999), (lost) => {
+        // What was written last is gone from the disk, and from the bitmap in it.
+        const now = seen(written.toSpliced(lost, 1));
+        const changes = decideChanges({ since, source: { size, bitmap: now }, warn: () => undefined });
+        assert.ok(changes.kind === 'compare');
+        assert.equal(totalLength(intersect(written.slice(lost, lost + 1), changes.extents)), UNIT);
+      }),
+    );
+  });
+
+  it('is remembered in bounded space', () => {
+    const units = Array.from({ length: 40_000 }, (_, unit) => unit * 2);
+    const { cover } = evidenceOf(seen(at(...units)));
+    assert.ok(cover.length <= 4096);
+    const extents = cover.map(([offset, length]) => ({ offset, length }));
+    assert.equal(totalLength(intersect(extents, at(...units))), units.length * UNIT);
+  });
+
   it('lets what reads as zeros be compared too', () => {
     const since = { size: 10 * UNIT, bitmap: evidenceOf(seen(at(1))) };
     const source = { size: 10 * UNIT, bitmap: seen(at(1, 4), { zeros: at(0, 4, 9) }) };
@@ -71,9 +99,12 @@ describe('a dirty bitmap', () => {
   it('stays within the disk, ascending and disjoint, whatever the server says', () => {
     const units = fc.uniqueArray(fc.nat(40)).map((list) => at(...list.toSorted((a, b) => a - b)));
     fc.assert(
-      fc.property(units, units, fc.nat(40 * UNIT), fc.nat(40 * UNIT), (dirty, zeros, before, now) => {
+      fc.property(units, units, units, fc.nat(40 * UNIT), fc.nat(40 * UNIT), (once, dirty, zeros, before, now) => {
         let end = 0;
-        const ranges = changedRanges({ dirty, zeros }, { before, now });
+        const ranges = changedRanges({
+          before: { size: before, bitmap: evidenceOf(seen(once)) },
+          now: { size: now, bitmap: { dirty, zeros } },
+        });
         for (const { offset, length } of ranges) {
           assert.ok(offset >= end && length > 0);
           end = offset + length;

@@ -3,16 +3,26 @@ import { z } from 'zod';
 
 /** So many extents of one bitmap are held in memory; beyond that, near ones are joined. */
 const EXTENT_LIMIT = 500_000;
-/** So many extents are kept in a checkpoint, spread over the disk. */
+/** So many extents are kept in a checkpoint, spread over the disk … */
 const SAMPLE_LIMIT = 512;
+/** … and so many that cover all that were dirty. */
+const COVER_LIMIT = 4096;
+
+/** Offsets and lengths. */
+const RangesSchema = z.array(z.tuple([z.number().int().nonnegative(), z.number().int().positive()]));
+type Ranges = z.infer<typeof RangesSchema>;
 
 /** A dirty bitmap as a backup saw it. */
 export const BitmapEvidenceSchema = z.object({
   name: z.string(),
   /** Bytes per bit; null where nobody says. */
   granularity: z.number().int().positive().nullable(),
-  /** Offset and length of ranges that were dirty then: a bitmap that records on only grows. */
-  sample: z.array(z.tuple([z.number().int().nonnegative(), z.number().int().positive()])),
+  /** See {@link SeenBitmap.file}. */
+  file: z.string().nullable(),
+  /** Ranges that were dirty then: a bitmap that records on only grows. */
+  sample: RangesSchema,
+  /** Holds every range that was dirty then. */
+  cover: RangesSchema,
 });
 
 export type BitmapEvidence = z.infer<typeof BitmapEvidenceSchema>;
@@ -21,6 +31,8 @@ export type BitmapEvidence = z.infer<typeof BitmapEvidenceSchema>;
 export interface SeenBitmap {
   readonly name: string;
   readonly granularity: number | null;
+  /** Tells the file that it is in from another one that took its path; null where nobody can. */
+  readonly file: string | null;
   /** Ascending and disjoint. */
   readonly dirty: readonly Extent[];
   /**
@@ -72,35 +84,53 @@ export class BoundedExtents {
 }
 
 /** What a later backup compares the bitmap with. */
-export function evidenceOf({ name, granularity, dirty }: SeenBitmap): BitmapEvidence {
+export function evidenceOf({ name, granularity, file, dirty }: SeenBitmap): BitmapEvidence {
+  const cover = new BoundedExtents(COVER_LIMIT);
+  for (const extent of dirty) cover.push(extent);
+  return { name, granularity, file, sample: sampleOf(dirty), cover: rangesOf(cover.extents) };
+}
+
+const rangesOf = (extents: readonly Extent[]): Ranges => extents.map(({ offset, length }) => [offset, length]);
+const extentsOf = (ranges: Ranges): readonly Extent[] => ranges.map(([offset, length]) => ({ offset, length }));
+
+function sampleOf(dirty: readonly Extent[]): Ranges {
   const step = Math.max(1, dirty.length / SAMPLE_LIMIT);
-  const sample: [number, number][] = [];
+  const sample: Extent[] = [];
   for (let at = 0; at < dirty.length; at += step) {
     const extent = dirty[Math.floor(at)];
-    if (extent !== undefined) sample.push([extent.offset, extent.length]);
+    if (extent !== undefined) sample.push(extent);
   }
-  return { name, granularity, sample };
+  return rangesOf(sample);
 }
 
 /**
  * Why a bitmap cannot be trusted to have recorded every write since the backup that saw it as `before`; null if it can,
  * as far as anyone can tell from outside.
  */
-export function bitmapFault(before: BitmapEvidence | null, now: SeenBitmap): string | null {
-  if (before === null || before.name !== now.name) return 'the last backup did not see it';
+export function bitmapFault(before: BitmapEvidence, now: SeenBitmap): string | null {
+  if (before.name !== now.name) return 'the last backup did not see it';
+  if (before.file !== now.file) return 'the image is another file than at the last backup';
   if (before.granularity !== now.granularity) return 'its granularity is another one';
   if (before.sample.length === 0) return 'it was empty at the last backup, so nothing shows that it is still the same';
-  const sample = before.sample.map(([offset, length]) => ({ offset, length }));
+  const sample = extentsOf(before.sample);
   const kept = totalLength(intersect(sample, now.dirty));
   return kept === totalLength(sample) ? null : 'it was cleared or replaced since the last backup';
 }
 
-/** Dirty ranges and zeros within the disk, and all that the disk has grown by. */
-export function changedRanges(
-  { dirty, zeros }: Pick<SeenBitmap, 'dirty' | 'zeros'>,
-  sizes: { readonly before: number; readonly now: number },
-): Extent[] {
-  const grown = sizes.now > sizes.before ? [{ offset: sizes.before, length: sizes.now - sizes.before }] : [];
-  const all = [...dirty, ...zeros, ...grown].toSorted((left, right) => left.offset - right.offset);
-  return [...clip(coalesce(all), { offset: 0, length: sizes.now })];
+export interface BitmapTimes {
+  /** What the disk and its bitmap were at the last backup. */
+  readonly before: { readonly size: number; readonly bitmap: Pick<BitmapEvidence, 'cover'> };
+  readonly now: { readonly size: number; readonly bitmap: Pick<SeenBitmap, 'dirty' | 'zeros'> };
+}
+
+/**
+ * Dirty ranges and zeros within the disk, and all that the disk has grown by. What was dirty at the last backup is dirty
+ * still, unless the image is an older one again, with the bitmap that it had then: so that counts as well.
+ */
+export function changedRanges({ before, now }: BitmapTimes): Extent[] {
+  const { dirty, zeros } = now.bitmap;
+  const grown = now.size > before.size ? [{ offset: before.size, length: now.size - before.size }] : [];
+  const all = [...dirty, ...zeros, ...extentsOf(before.bitmap.cover), ...grown];
+  all.sort((left, right) => left.offset - right.offset);
+  return [...clip(coalesce(all), { offset: 0, length: now.size })];
 }

@@ -12,6 +12,8 @@ export class OpenedImage implements AsyncDisposable {
   readonly handle: FileHandle;
   readonly isBlockDevice: boolean;
   readonly header: ImageHeader;
+  /** Another one of a file that is made anew under its name; null of a device, which is numbered anew at every start. */
+  readonly identity: string | null;
   readonly #stamp: Stamp;
 
   private constructor(path: string, handle: FileHandle, seen: Seen) {
@@ -19,6 +21,7 @@ export class OpenedImage implements AsyncDisposable {
     this.handle = handle;
     this.isBlockDevice = seen.isBlockDevice;
     this.header = seen.header;
+    this.identity = seen.identity;
     this.#stamp = seen.stamp;
   }
 
@@ -54,6 +57,7 @@ const vanished = (path: string): VBackupError =>
 interface Seen {
   readonly isBlockDevice: boolean;
   readonly header: ImageHeader;
+  readonly identity: string | null;
   readonly stamp: Stamp;
 }
 
@@ -69,7 +73,9 @@ async function look(path: string, handle: FileHandle, warn: (warning: Warning) =
   const stamp = await takeStamp(handle);
   const head = await bytesAt(handle, 0, HEAD_LENGTH);
   const tail = isBlockDevice ? Buffer.alloc(0) : await bytesAt(handle, (stamp.size ?? 0) - TAIL_LENGTH, TAIL_LENGTH);
-  return { isBlockDevice, header: readImageHeader(head, tail), stamp };
+  // The number of a removed file may be given again at once.
+  const identity = isBlockDevice ? null : `${stats.ino} ${stats.birthtimeNs}`;
+  return { isBlockDevice, header: readImageHeader(head, tail), identity, stamp };
 }
 
 async function checkLock(path: string, handle: FileHandle): Promise<void> {

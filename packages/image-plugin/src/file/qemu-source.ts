@@ -22,6 +22,8 @@ const CONNECTION_LIMIT = 17;
 
 export interface QemuSourceOptions extends WithSignal {
   readonly path: string;
+  /** See {@link SeenBitmap.file}. */
+  readonly file: string | null;
   readonly format: Exclude<ImageFormat, 'raw'>;
   /** The dirty bitmap that the user named. */
   readonly bitmap: string | null;
@@ -86,7 +88,11 @@ export class QemuSource implements ImageSource {
   }
 }
 
-async function connect(server: QemuNbd, bitmap: DirtyBitmap | null, { signal }: WithSignal): Promise<Parts> {
+async function connect(
+  server: QemuNbd,
+  bitmap: DirtyBitmap | null,
+  { file, signal }: QemuSourceOptions,
+): Promise<Parts> {
   const context = bitmap === null ? null : `qemu:dirty-bitmap:${bitmap.name}`;
   const options = {
     address: server.address,
@@ -101,7 +107,7 @@ async function connect(server: QemuNbd, bitmap: DirtyBitmap | null, { signal }: 
     if (bitmap === null || context === null) return { server, held, bitmap: null };
     const { name, granularity } = bitmap;
     const seen = await readBitmap(held.client, context, { signal });
-    return { server, held, bitmap: { name, granularity, ...seen } };
+    return { server, held, bitmap: { name, granularity, file, ...seen } };
   } catch (error) {
     await held[Symbol.asyncDispose]();
     throw error;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type JsonObject, type Manifest, QemuNbd, type WorkEvent } from '@vbackup/core';
@@ -231,6 +231,18 @@ describe('images that QEMU reads', function () {
         assert.match(lab.warnings[0]?.message ?? '', reason);
       });
     }
+
+    it('is not trusted in another image of the same path, though the same is dirty there', async () => {
+      await backUp(path, { options });
+      await rm(path);
+      await make('a.qcow2', 'qcow2');
+      await qemuIo('qcow2', path, 'write -P 9 5M 1M');
+      await run('qemu-img', 'bitmap', '--add', '-g', String(UNIT), path, 'b0');
+      await qemuIo('qcow2', path, 'write -P 1 1M 64k');
+      const manifest = await increment();
+      assert.equal(diskOf(manifest).method, 'digests');
+      assert.match(lab.warnings[0]?.message ?? '', /another file/);
+    });
 
     it('is not trusted after QEMU was killed', async () => {
       await backUp(path, { options });

@@ -69,7 +69,7 @@ interface SourceQuestion extends WithSignal {
 
 async function openSource(context: FileContext, question: SourceQuestion): Promise<ImageSource> {
   const { image, format, request, signal } = question;
-  const { path, handle } = image;
+  const { path, handle, identity } = image;
   const { warn } = context;
   const { bitmap } = context.options;
   if (bitmap !== null && format !== 'qcow2') {
@@ -80,7 +80,7 @@ async function openSource(context: FileContext, question: SourceQuestion): Promi
   }
   if (format === 'raw') return RawSource.open({ path, handle, warn, signal });
   const named = format === 'qcow2' ? bitmap : null;
-  return QemuSource.open({ path, format, bitmap: named, journal: request.journal, warn, signal });
+  return QemuSource.open({ path, file: identity, format, bitmap: named, journal: request.journal, warn, signal });
 }
 
 interface ChangesParts {

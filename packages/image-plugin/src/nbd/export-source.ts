@@ -92,5 +92,5 @@ async function bitmapOf(
     warn(bitmapWarning(name, 'the server does not offer this meta context'));
     return null;
   }
-  return { name, granularity: null, ...(await readBitmap(client, name, { signal })) };
+  return { name, granularity: null, file: null, ...(await readBitmap(client, name, { signal })) };
 }
