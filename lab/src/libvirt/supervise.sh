@@ -35,3 +35,9 @@ while read -r command; do
   rm -f "$folder/run/libvirtd.pid"
   "${environment[@]}" libvirtd --listen --config "$folder/etc/libvirtd.conf" --pid-file "$folder/run/libvirtd.pid" < /dev/null &
 done
+# Without a namespace nobody kills them for us. The folder's name is in the arguments of what this lab started, and only there.
+if [ "$mode" = user ]; then
+  for each in /proc/[0-9]*; do
+    if tr '\0' '\n' < "$each/cmdline" 2> /dev/null | grep -qF "$folder/"; then kill -9 "${each#/proc/}" 2> /dev/null || true; fi
+  done
+fi
