@@ -337,6 +337,16 @@ process.stdin.pipe(s); s.pipe(process.stdout);\n`,
       const begin = (domain: LabDomain, disk: string) =>
         libvirt.beginBackup(domain.uuid, { xml: backupXml(lab, disk), checkpointXml: checkpointXml('never', disk) });
 
+      const undefineWithCheckpoint = async (): Promise<void> => {
+        const xml = checkpointXml('kept', 'vda').replace('</name>', '</name><creationTime>1700000000</creationTime>');
+        const bitmap = xml.replace("checkpoint='bitmap'", "checkpoint='bitmap' bitmap='kept'");
+        await libvirt.createCheckpoint(off.uuid, bitmap, { redefine: true });
+        try {
+          await libvirt.undefineDomain(off.uuid);
+        } finally {
+          await libvirt.deleteCheckpoint(off.uuid, 'kept', { metadataOnly: true });
+        }
+      };
       const refusals: readonly (readonly [string, () => Promise<unknown>, string, number])[] = [
         ['no such domain', () => libvirt.findDomain({ name: 'nobody' }), 'VB_LIBVIRT_NO_DOMAIN', 42],
         ['a backup of a domain that is off', () => begin(off, 'vda'), 'VB_LIBVIRT_UNSUPPORTED', 84],
@@ -346,6 +356,7 @@ process.stdin.pipe(s); s.pipe(process.stdout);\n`,
         ['a freeze of a domain that is off', () => libvirt.freeze(off.uuid), 'VB_LIBVIRT_INVALID_STATE', 55],
         ['no agent', () => libvirt.freeze(bare.uuid), 'VB_LIBVIRT_NO_AGENT', 74],
         ['a checkpoint of a raw disk', () => begin(bare, 'vdb'), 'VB_LIBVIRT_UNSUPPORTED', 67],
+        ['a definition with checkpoints', () => undefineWithCheckpoint(), 'VB_LIBVIRT_INVALID_STATE', 55],
         ['no such checkpoint', () => libvirt.checkpointXml(guest.uuid, 'none'), 'VB_LIBVIRT_NO_CHECKPOINT', 103],
         ['no such disk', () => libvirt.blockFacts(guest.uuid, 'vdz'), 'VB_LIBVIRT_FAILED', 8],
         ['no XML', () => libvirt.defineDomain('<domain'), 'VB_LIBVIRT_FAILED', 35],

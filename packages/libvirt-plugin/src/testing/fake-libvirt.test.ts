@@ -12,6 +12,7 @@ describe('FakeLibvirt', () => {
     const off = libvirt.addDomain({ name: 'off', state: 'shut-off', active: false });
     const bare = libvirt.addDomain({ name: 'bare' });
     bare.agent = null;
+    off.checkpoints.push({ name: 'c', parent: null, xml: checkpoint('c') });
     await libvirt.beginBackup(facts.uuid, { xml: '<domainbackup/>' });
     const table: readonly (readonly [Promise<unknown>, number])[] = [
       [libvirt.findDomain({ name: 'nobody' }), 42],
@@ -20,6 +21,7 @@ describe('FakeLibvirt', () => {
       [libvirt.beginBackup(off.facts.uuid, { xml: '' }), 84],
       [libvirt.createCheckpoint(off.facts.uuid, checkpoint('c')), 84],
       [libvirt.abortJob(off.facts.uuid), 55],
+      [libvirt.undefineDomain(off.facts.uuid), 55],
       [libvirt.freeze(off.facts.uuid), 55],
       [libvirt.freeze(bare.facts.uuid), 74],
       [libvirt.checkpointXml(facts.uuid, 'none'), 103],

@@ -15,6 +15,7 @@ import {
   type JobOptions,
   type LibvirtConnection,
   type LibvirtEvent,
+  type UndefineOptions,
 } from '../connection/index.js';
 import {
   addCheckpoint,
@@ -132,8 +133,12 @@ export class FakeLibvirt implements LibvirtConnection {
     });
   }
 
-  undefineDomain(domain: DomainUuid): Promise<void> {
-    return this.#call('undefineDomain', domain, (each) => void this.domains.splice(this.domains.indexOf(each), 1));
+  undefineDomain(domain: DomainUuid, options: UndefineOptions = {}): Promise<void> {
+    return this.#call('undefineDomain', domain, (each) => {
+      const kept = each.checkpoints.length > 0 && options.checkpointsMetadata !== true;
+      if (kept && !each.facts.active) refuse('undefineDomain', ERRORS.invalid);
+      this.domains.splice(this.domains.indexOf(each), 1);
+    });
   }
 
   startDomain(domain: DomainUuid): Promise<void> {
