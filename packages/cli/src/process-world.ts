@@ -51,7 +51,7 @@ class ProcessStream implements TextStream {
     return this.#closed;
   }
 
-  write(text: string): void {
+  write(text: string | Uint8Array): void {
     if (!this.#closed) this.#stream.write(text);
   }
 

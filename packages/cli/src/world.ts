@@ -2,7 +2,7 @@ import type { Work } from './work.js';
 
 /** Where text goes. */
 export interface TextStream {
-  write(text: string): void;
+  write(text: string | Uint8Array): void;
   readonly isTTY: boolean;
   /** Width of the terminal in characters. */
   readonly columns: number;

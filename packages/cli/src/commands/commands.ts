@@ -12,5 +12,8 @@ export const COMMANDS: Readonly<Record<CommandName, () => Promise<RunCommand>>> 
   map: async () => (await import('./map.js')).map,
   doctor: async () => (await import('./doctor.js')).doctor,
   'vma list': async () => (await import('./vma/list.js')).vmaList,
+  'vma config': async () => (await import('./vma/config.js')).vmaConfig,
+  'vma info': async () => (await import('./vma/info.js')).vmaInfo,
+  'vma verify': async () => (await import('./vma/verify.js')).vmaVerify,
   completion: async () => (await import('./completion.js')).completion,
 };

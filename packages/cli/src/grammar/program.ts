@@ -81,6 +81,9 @@ const NAMES: readonly CommandName[] = [
   'doctor',
   'completion',
   'vma list',
+  'vma config',
+  'vma info',
+  'vma verify',
 ];
 
 /** The words that a command line can begin with: commands and groups. */

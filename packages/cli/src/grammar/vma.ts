@@ -1,7 +1,7 @@
-import { Argument, Command } from 'commander';
+import { Argument, Command, Option } from 'commander';
 
 /** The commands of the group `vma`. */
-export const vmaCommands = (): Command[] => [list()];
+export const vmaCommands = (): Command[] => [list(), config(), info(), verify()];
 
 const archive = (): Argument => new Argument('<archive>', 'a file, also compressed, or - for standard input');
 
@@ -10,3 +10,33 @@ const list = (): Command =>
     .description('show what an archive holds; only its header is read')
     .addArgument(archive())
     .option('--compat', 'print what `vma list` of Proxmox prints');
+
+const config = (): Command =>
+  new Command('config')
+    .description('print a configuration of an archive; only the header is read')
+    .addArgument(archive())
+    .addOption(new Option('-c, --name <name>', 'which one (default: "qemu-server.conf")').conflicts('all'))
+    .option('--all', 'write all of them into a folder')
+    .option('-o, --output <dir>', 'the folder')
+    .option('--force', 'replace files that exist');
+
+const info = (): Command =>
+  new Command('info')
+    .description('show how the clusters of an archive are stored, device by device')
+    .addArgument(archive());
+
+const verify = (): Command =>
+  new Command('verify')
+    .description('check an archive, also for clusters that are missing, and its content against its digests')
+    .addArgument(archive())
+    .addOption(new Option('--sidecar <file>', 'the digests (default: <archive>.sha256s, if it is there)'))
+    .addOption(
+      new Option('--headers', 'leave the content alone, whatever is beside the archive').conflicts([
+        'sidecar',
+        'hash',
+        'read',
+      ]),
+    )
+    .option('--read', 'read every byte, also where there is nothing to compare it with')
+    .option('--hash', 'show the SHA-256 of every device')
+    .option('--salvage', 'show what can be had of each device, and every damage');

@@ -12,7 +12,10 @@ export type CommandName =
   | 'map'
   | 'doctor'
   | 'completion'
-  | 'vma list';
+  | 'vma list'
+  | 'vma config'
+  | 'vma info'
+  | 'vma verify';
 
 /**
  * Everything that the command tells anyone, in order; docs/json-output.md promises it field by field. Sizes are bytes,

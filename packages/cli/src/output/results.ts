@@ -47,6 +47,9 @@ export function resultLines(item: ItemSummary): string[] {
       return item.cure === undefined ? [line] : [line, `         ${printable(item.cure)}`];
     }
     case 'vma list':
+    case 'vma config':
+    case 'vma info':
+    case 'vma verify':
       return vmaLines(item);
     case 'completion':
       return item.script.trimEnd().split('\n');

@@ -14,6 +14,9 @@ const command = z.enum([
   'doctor',
   'completion',
   'vma list',
+  'vma config',
+  'vma info',
+  'vma verify',
 ]);
 const time = z.iso.datetime();
 const bytes = z.int().nonnegative();
@@ -88,12 +91,39 @@ const stream = z.strictObject({
 const vmaArchive = z.strictObject({
   path: z.string(),
   compression: z.enum(['none', 'zstd', 'gzip', 'lzo', 'bzip2']),
-  uuid: z.uuid(),
+  uuid: z.guid(),
   created: time.nullable(),
   headerLength: bytes,
   configs: z.array(z.strictObject({ name: z.string(), size: bytes })),
   devices: z.array(z.strictObject({ id: z.int().min(1).max(255), name: z.string(), size: bytes })),
 });
+
+const vmaStructure = {
+  extents: z.int().nonnegative(),
+  clustersPerExtent: z.int().min(0).max(59),
+  clusters: z.array(
+    z.strictObject({
+      device: z.string(),
+      clusters: z.int().nonnegative(),
+      full: z.int().nonnegative(),
+      partial: z.int().nonnegative(),
+      zero: z.int().nonnegative(),
+      missing: z.int().nonnegative(),
+      storedLength: bytes,
+      ordered: z.boolean(),
+    }),
+  ),
+  damages: z.array(
+    z.strictObject({
+      code: z.string().regex(/^VB_VMA_/),
+      message: z.string(),
+      offset: bytes,
+      device: z.string().nullable(),
+      extent: z.strictObject({ offset: bytes, length: bytes }).nullable(),
+    }),
+  ),
+  damageCount: z.int().nonnegative(),
+};
 
 const start = { type: z.literal('start'), time, command };
 const item = { type: z.literal('summary'), time, scope: z.literal('item') };
@@ -197,6 +227,31 @@ export const JSON_LINE = z.union([
     cure: z.string().optional(),
   }),
   z.strictObject({ ...item, command: z.literal('vma list'), archive: vmaArchive }),
+  z.strictObject({
+    ...item,
+    command: z.literal('vma config'),
+    name: z.string(),
+    size: bytes,
+    content: z.string().nullable(),
+    file: z.string().nullable(),
+  }),
+  z.strictObject({ ...item, command: z.literal('vma info'), archive: vmaArchive, ...vmaStructure }),
+  z.strictObject({
+    ...item,
+    command: z.literal('vma verify'),
+    archive: vmaArchive,
+    ...vmaStructure,
+    sidecar: z.string().nullable(),
+    contents: z.array(
+      z.strictObject({
+        device: z.string(),
+        sha256: z.string().nullable(),
+        checked: z.boolean(),
+        reason: z.enum(['headers-only', 'no-sidecar', 'not-in-sidecar', 'incomplete', 'not-ordered']).nullable(),
+      }),
+    ),
+    salvage: z.boolean(),
+  }),
   z.strictObject({ ...item, command: z.literal('completion'), script: z.string() }),
   z.strictObject({
     type: z.literal('summary'),

@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import type { StopSignal, TextStream, World } from '../world.js';
 import { FakeWork } from './fake-work.js';
 
@@ -8,8 +8,8 @@ export class TestStream implements TextStream {
   columns = 80;
   closed = false;
 
-  write(text: string): void {
-    this.text += text;
+  write(text: string | Uint8Array): void {
+    this.text += typeof text === 'string' ? text : Buffer.from(text).toString('utf8');
   }
 
   drain(): Promise<void> {
@@ -31,6 +31,7 @@ export class TestWorld implements World {
   readonly stdout = new TestStream();
   readonly stderr = new TestStream();
   input: readonly Buffer[] = [];
+  readonly outputBytes: Buffer[] = [];
   readonly exits: number[] = [];
   readonly fake: FakeWork = new FakeWork(this);
   readonly #listeners = new Set<(signal: StopSignal) => void>();
@@ -43,7 +44,12 @@ export class TestWorld implements World {
   }
 
   stdoutBytes(): NodeJS.WritableStream {
-    throw new Error('this world takes text only');
+    return new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        this.outputBytes.push(Buffer.from(chunk));
+        done();
+      },
+    });
   }
 
   now(): number {

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { VerifySource } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
 import type { CommandContext } from '../commands/command.js';
 import { usageError } from '../usage.js';
@@ -28,6 +29,10 @@ export async function archiveSource(context: CommandContext): Promise<ArchiveSou
   const { fileChunks } = await import('@vbackup/core');
   return { name, path, chunks: () => fileChunks(path, signal) };
 }
+
+/** As {@link archiveSource} found it: a file may be read at any place. */
+export const verifySource = (source: ArchiveSource): VerifySource =>
+  source.path === undefined ? { stream: source.chunks() } : { path: source.path };
 
 async function checkReadable(name: string, path: string): Promise<void> {
   try {

@@ -38,7 +38,8 @@ export class AppendFile implements AsyncDisposable {
 
   /** Writes all buffers, in order. */
   async append(buffers: readonly Buffer[]): Promise<void> {
-    let rest = buffers;
+    // Of nothing, nothing is written: that is no full disk.
+    let rest: readonly Buffer[] = buffers.filter(({ length }) => length > 0);
     while (rest.length > 0) {
       const { bytesWritten } = await withIo(`cannot write ${this.path}`, () =>
         this.handle.writev([...rest], this.#length),
