@@ -21,7 +21,9 @@ import { openLibvirt } from './index.js';
 
 const LATE_MS = 30_000;
 
-describe('a connection to a real libvirtd', () => {
+describe('a connection to a real libvirtd', function () {
+  this.timeout(60_000);
+
   let lab: LibvirtLab;
   /** With a guest and its agent. */
   let guest: LabDomain;
@@ -44,10 +46,6 @@ describe('a connection to a real libvirtd', () => {
     await guest.start();
     await bare.start();
     await guest.waitForAgent();
-  });
-
-  beforeEach(function () {
-    this.timeout(60_000);
   });
 
   after(async function () {
@@ -368,17 +366,15 @@ process.stdin.pipe(s); s.pipe(process.stdout);\n`,
   });
 });
 
-describe('a connection to a libvirtd in trouble', () => {
+describe('a connection to a libvirtd in trouble', function () {
+  this.timeout(60_000);
+
   let lab: LibvirtLab;
 
   before(async function () {
     this.timeout(120_000);
     requireTools(this, LIBVIRT_LAB_TOOLS);
     lab = await startLibvirtLab();
-  });
-
-  beforeEach(function () {
-    this.timeout(60_000);
   });
 
   after(async function () {
