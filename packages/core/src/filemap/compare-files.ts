@@ -3,13 +3,16 @@ import { type Extent, splitAt } from '../extent/index.js';
 import { readFully } from '../storage/durable.js';
 import { withIo } from '../storage/io-error.js';
 import type { CopyParts } from './copy-parts.js';
+import type { CopySource } from './copy-source.js';
 import type { CopyTarget } from './copy-target.js';
 import { readAhead } from './read-ahead.js';
 
 /** What is compared at once. */
 const COMPARE_LENGTH = 512 * 1024;
 
-export interface Comparison extends Pick<CopyParts, 'source' | 'target' | 'range' | 'shift' | 'onDone' | 'signal'> {
+export interface Comparison extends Pick<CopyParts, 'range' | 'shift' | 'onDone' | 'signal'> {
+  readonly source: Pick<CopySource, 'path' | 'read'>;
+  readonly target: Pick<CopyTarget, 'path' | 'file'>;
   /** What is compared: of the source, within the range. */
   readonly extents: AsyncIterable<Extent>;
 }
@@ -23,7 +26,13 @@ export async function compareFiles(comparison: Comparison): Promise<void> {
     signal,
     read: async ({ offset, length }, slot) => {
       const [ours, theirs] = [slot.subarray(0, length), slot.subarray(length, 2 * length)];
-      await Promise.all([source.read(offset, ours), readTarget(target, offset + shift, theirs)]);
+      const reads = [source.read(offset, ours), readTarget(target, offset + shift, theirs)];
+      try {
+        await Promise.all(reads);
+      } finally {
+        // Where one fails the other still writes to the slot, which is not to be released before.
+        await Promise.allSettled(reads);
+      }
       return slot.subarray(0, 2 * length);
     },
     use: ({ offset, length }, bytes) => {
@@ -44,7 +53,7 @@ async function* shortPieces(extents: AsyncIterable<Extent>): AsyncGenerator<Exte
   for await (const extent of extents) yield* splitAt([extent], COMPARE_LENGTH);
 }
 
-async function readTarget(target: CopyTarget, offset: number, bytes: Buffer): Promise<void> {
+async function readTarget(target: Comparison['target'], offset: number, bytes: Buffer): Promise<void> {
   const what = `cannot read ${target.path} at byte ${offset}`;
   const filled = await withIo(what, () => readFully(target.file, bytes, offset));
   if (filled < bytes.length) throw new VBackupError('VB_FILE_SHORT', `${target.path} ends at byte ${offset + filled}`);
