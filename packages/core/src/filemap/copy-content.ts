@@ -10,8 +10,8 @@ import { readAhead } from './read-ahead.js';
 import type { HoleMode } from './sparse-copy-job.js';
 import { ZeroWriter } from './zero-writer.js';
 
-/** The longest read and write: longer ones leave the processor's cache. */
-const PIECE_LENGTH = 1024 * 1024;
+/** The longest read and write, as of cp(1): of 1 MiB each, copies take about half as long again, in the kernel. */
+const PIECE_LENGTH = 128 * 1024;
 /** In a fresh file zeros are found in blocks of the file system, but no larger ones than this: some say 1 MiB. */
 const LONGEST_ZERO_UNIT = 4096;
 /** Elsewhere every run of zeros costs a call, and shorter ones are written. */

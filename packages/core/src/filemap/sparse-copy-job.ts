@@ -53,7 +53,7 @@ export interface SparseCopyJob extends Pick<FilemapOptions, 'method' | 'onWarnin
    * disk again. Default false.
    */
   readonly verify?: boolean | undefined;
-  /** Called after every piece of at most 1 MiB of data, or one hole. */
+  /** Called after every piece of at most 128 KiB of data (16 MiB where the kernel copies), or one hole. */
   readonly onProgress?: ((progress: SparseCopyProgress) => void) | undefined;
 }
 
