@@ -36,7 +36,10 @@ const names = new Map<string, ExtentFlags>();
 /** Bounds what an odd file system makes this module remember. */
 const MAXIMUM_MEANINGS = 1024;
 
-/** Only UNWRITTEN reads as zeros; every other flag, and every flag that is not known, is data. */
+/** What may stand beside UNWRITTEN without making it unclear. */
+const BESIDE_UNWRITTEN = FIEMAP_EXTENT.last | FIEMAP_EXTENT.merged | FIEMAP_EXTENT.shared;
+
+/** Only UNWRITTEN reads as zeros; with any other flag that says something of the content, or is not known, it is data. */
 export function meaningOf(word: number): FlagMeaning {
   const known = meanings.get(word);
   if (known !== undefined) return known;
@@ -56,7 +59,7 @@ function readFlags(word: number): FlagMeaning {
   };
   const unplaced = FIEMAP_EXTENT.unknown | FIEMAP_EXTENT.delalloc | FIEMAP_EXTENT.encoded | FIEMAP_EXTENT.dataInline;
   return {
-    kind: has(FIEMAP_EXTENT.unwritten) && !has(FIEMAP_EXTENT.delalloc) ? 'zero' : 'data',
+    kind: (word & ~BESIDE_UNWRITTEN) === FIEMAP_EXTENT.unwritten ? 'zero' : 'data',
     flags: Object.keys(flags).length === 0 ? undefined : shared(flags),
     last: has(FIEMAP_EXTENT.last),
     placed: !has(unplaced),

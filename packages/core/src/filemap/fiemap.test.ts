@@ -100,6 +100,26 @@ describe('the flags of an extent', () => {
       delalloc + unwritten,
       { kind: 'data', flags: { unwritten: true, delalloc: true }, last: false, placed: false },
     ],
+    [
+      'UNWRITTEN, SHARED, MERGED and LAST',
+      unwritten + shared + merged + last,
+      { kind: 'zero', flags: { unwritten: true, shared: true }, last: true, placed: true },
+    ],
+    [
+      'UNWRITTEN with UNKNOWN',
+      unwritten + unknown,
+      { kind: 'data', flags: { unwritten: true }, last: false, placed: false },
+    ],
+    [
+      'UNWRITTEN with ENCODED',
+      unwritten + encoded,
+      { kind: 'data', flags: { unwritten: true, encoded: true }, last: false, placed: false },
+    ],
+    [
+      'UNWRITTEN with one that no kernel has yet',
+      unwritten + 0x4000_0000,
+      { kind: 'data', flags: { unwritten: true }, last: false, placed: true },
+    ],
     ['one that no kernel has yet', 0x4000_0000, { kind: 'data', flags: undefined, last: false, placed: true }],
   ];
   for (const [name, word, meaning] of rows) {
