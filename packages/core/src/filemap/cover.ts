@@ -18,16 +18,19 @@ interface Pending {
 }
 
 /**
- * Makes a complete cover of a range out of findings in ascending order: what lies between them is a hole, what
- * overlaps or lies outside is cut away, and neighbours that say the same are joined.
+ * Makes a complete cover of a range out of findings in ascending order: what overlaps or lies outside is cut away, and
+ * neighbours that say the same are joined.
  */
 export class Cover {
   readonly #end: number;
+  readonly #gap: AllocationKind;
   #at: number;
   #pending: Pending | undefined;
   #ready: MapExtent[] = [];
 
-  constructor(range: Extent) {
+  /** @param gap - what lies between findings: a hole where a method names only what is allocated */
+  constructor(range: Extent, gap: 'hole' | 'data' = 'hole') {
+    this.#gap = gap;
     this.#at = range.offset;
     this.#end = endOf(range);
   }
@@ -35,7 +38,7 @@ export class Cover {
   add(finding: Finding): void {
     const end = Math.min(endOf(finding), this.#end);
     if (end <= this.#at) return;
-    if (finding.offset > this.#at) this.#put('hole', Math.min(finding.offset, this.#end));
+    if (finding.offset > this.#at) this.#put(this.#gap, Math.min(finding.offset, this.#end));
     if (end <= this.#at) return;
     const { kind, flags, physical } = finding;
     this.#put(kind, end, flags, physical === undefined ? undefined : physical + this.#at - finding.offset);
@@ -48,9 +51,9 @@ export class Cover {
     return ready;
   }
 
-  /** The rest of the range is a hole; returns all that was not taken. */
+  /** The rest of the range is a gap; returns all that was not taken. */
   end(): readonly MapExtent[] {
-    if (this.#at < this.#end) this.#put('hole', this.#end);
+    if (this.#at < this.#end) this.#put(this.#gap, this.#end);
     if (this.#pending !== undefined) this.#ready.push(finished(this.#pending));
     this.#pending = undefined;
     return this.take();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { type FileHandle, mkdtemp, open, readdir, rm, stat, symlink, truncate } from 'node:fs/promises';
+import { type FileHandle, mkdtemp, open, readdir, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -247,6 +247,24 @@ describe('openFilemap', () => {
       const expected = ['qemu-img', 'VB_FILE_MAP_METHOD seek', 'VB_FILE_MAP_METHOD fiemap'];
       assert.deepEqual(await open_({ libc: refusing() }), expected);
       assert.deepEqual(await open_({ libc: null }), expected);
+    });
+
+    it('calls data what qemu-img leaves out', async () => {
+      const bin = await mkdtemp(join(folder, 'bin-'));
+      const entry = '{ "start": 1048576, "length": 65536, "zero": true, "data": false}';
+      await writeFile(join(bin, 'qemu-img'), `#!/bin/sh\necho '[${entry}]'\n`, { mode: 0o755 });
+      const before = process.env['PATH'];
+      process.env['PATH'] = `${bin}:${before}`;
+      try {
+        await using map = await openFilemap(path, { method: 'qemu-img' });
+        assert.deepEqual(await collect(map.extents()), [
+          data(0, MiB),
+          hole(MiB, 64 * KiB),
+          data(MiB + 64 * KiB, 3 * MiB - 64 * KiB),
+        ]);
+      } finally {
+        process.env['PATH'] = before;
+      }
     });
 
     it('reads everything where qemu-img is missing as well', async () => {

@@ -26,7 +26,8 @@ export async function* qemuImgMap(
   try {
     const words = new LastWords();
     child.stderr?.on('data', (chunk: Buffer) => words.push(chunk));
-    const cover = new Cover(range);
+    // QEMU names everything: what it leaves out is not known.
+    const cover = new Cover(range, 'data');
     const decoder = new QemuMapDecoder();
     for await (const chunk of child.stdout ?? []) {
       for (const finding of decoder.push(String(chunk))) cover.add(finding);

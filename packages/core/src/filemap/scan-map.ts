@@ -18,7 +18,7 @@ export async function* scanMap(
   range: Extent,
   { signal }: WithSignal,
 ): AsyncGenerator<readonly MapExtent[], void, undefined> {
-  const cover = new Cover(range);
+  const cover = new Cover(range, 'data');
   const buffer = Buffer.allocUnsafeSlow(READ_LENGTH);
   // Whole pages are read, so that a page is the same whatever range it is found in.
   const end = Math.min(Math.ceil(endOf(range) / UNIT) * UNIT, source.size);
