@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { abortError, VBackupError } from '../errors/index.js';
+import { systemCode } from '../storage/io-error.js';
 import type { NbdAddress } from './connect-options.js';
 import { addressText, type TlsPlan, tlsError } from './tls.js';
 import { type DirectReader, type DirectReading, readDirectly } from './tls-direct.js';
@@ -72,8 +73,12 @@ export class Channel {
       });
     } catch (cause) {
       if (options.signal.aborted) throw abortError(options.signal);
+      const reason = systemCode(cause instanceof Error ? cause.cause : undefined);
       const message = `cannot connect to the NBD server at ${addressText(options.address)}`;
-      throw new VBackupError('VB_NBD_CONNECT', message, { cause });
+      throw new VBackupError('VB_NBD_CONNECT', reason === undefined ? message : `${message}: ${reason}`, {
+        cause,
+        cure: 'check that the server runs, that the host and the socket or the port are right, and that no firewall is between',
+      });
     } finally {
       options.signal.removeEventListener('abort', abort);
       channel.#onClosed = undefined;

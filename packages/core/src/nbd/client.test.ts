@@ -562,6 +562,7 @@ describe('NbdClient and nobody', () => {
   it('says where it could not connect', async () => {
     const path = '/nonexistent/nbd.sock';
     const client = NbdClient.connect({ address: { kind: 'unix', path }, exportName: '' });
-    await assert.rejects(client, { code: 'VB_NBD_CONNECT', message: new RegExp(path) });
+    const cure = /socket or the port/;
+    await assert.rejects(client, { code: 'VB_NBD_CONNECT', message: new RegExp(`${path}: ENOENT$`), cure });
   });
 });
