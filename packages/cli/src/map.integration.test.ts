@@ -268,6 +268,16 @@ describe('vbackup map', function () {
       assert.deepEqual(lines(await map(`${server.uri()} --changed-since xvda@latest`)).slice(1), wanted);
     });
 
+    it('says that the bytes of an image of another format are no disk', async function () {
+      requireTools(this, ['qemu-img']);
+      const { id } = await backUp();
+      folder.tool('qemu-img', 'create', '-q', '-f', 'qcow2', folder.at('disk.qcow2'), '4M');
+      const line = `map disk.qcow2 --changed-since ${id} --disk xvda -r ${fixture.repository.location}`;
+      const { code, err } = await folder.run(line);
+      assert.equal(code, 0);
+      assert.match(err, /warning: disk.qcow2 .* the format qcow2: .*qemu-nbd .*\[VB_IMAGE_FORMAT\]/);
+    });
+
     it('asks which disk, and refuses what is not there', async () => {
       const { id } = await backUp();
       const at = `-r ${fixture.repository.location}`;

@@ -1,18 +1,21 @@
 import { open, stat } from 'node:fs/promises';
-import type { Output } from '../output/output.js';
+import type { Output } from './output/output.js';
 
-/** Says that an image of another format than raw is copied as it is, which may not be what was meant. */
+/** What is done to the bytes of an image as they are, and how to get at the disk in it. */
+const WORDS = {
+  copy: 'its bytes are copied as they are; qemu-img convert makes a raw disk of it',
+  compare: 'its bytes are compared, not the disk in it; to compare that, serve it (qemu-nbd -r) and name the NBD URI',
+} as const;
+
+/** Says that an image of another format than raw is taken as it is, which may not be what was meant. */
 export async function warnOfFormat(
   { name, path }: { readonly name: string; readonly path: string },
-  output: Output,
+  { work, output }: { readonly work: keyof typeof WORDS; readonly output: Output },
 ): Promise<void> {
   const { IMAGE_HEAD_LENGTH, imageFormatOf } = await import('@vbackup/core');
   const format = imageFormatOf(await headOf(path, IMAGE_HEAD_LENGTH));
   if (format === undefined) return;
-  output.warning(
-    'VB_IMAGE_FORMAT',
-    `${name} begins like an image of the format ${format}: its bytes are copied as they are; qemu-img convert makes a raw disk of it`,
-  );
+  output.warning('VB_IMAGE_FORMAT', `${name} begins like an image of the format ${format}: ${WORDS[work]}`);
 }
 
 async function headOf(path: string, length: number): Promise<Buffer> {

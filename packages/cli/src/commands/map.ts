@@ -11,6 +11,7 @@ import { openReader } from '../map/open-reader.js';
 import { writeAll } from '../output/write-all.js';
 import { looksLikeBackup, type Subject, subjectOf } from '../subject.js';
 import { usageError } from '../usage.js';
+import { warnOfFormat } from '../warn-of-format.js';
 import type { CommandContext, Outcome } from './command.js';
 
 /** Shows which parts of a disk hold data, or which differ from a backup of it. */
@@ -71,6 +72,7 @@ async function openChanged(context: CommandContext, subject: Subject, since: str
     const from = await backups.open(older);
     return changedImage(from, await closingOnFailure(from, () => backups.open(newer)));
   }
+  if (subject.kind === 'path') await warnOfFormat(subject, { work: 'compare', output: context.output });
   const from = await backups.open(await backups.find(since));
   const openDevice = (): Promise<BlockReader> =>
     openReader(subject, { signal: context.signal, onWarning: warnerOf(context) });

@@ -3,8 +3,8 @@ import { VBackupError } from '@vbackup/core/errors';
 import type { CommandContext } from '../commands/command.js';
 import { openReader } from '../map/open-reader.js';
 import type { Subject } from '../subject.js';
+import { warnOfFormat } from '../warn-of-format.js';
 import { CopyProgress } from './copy-progress.js';
-import { warnOfFormat } from './warn-of-format.js';
 
 /** As many as a backup reads over. */
 const CONNECTIONS = 2;
@@ -32,7 +32,7 @@ export interface CopyResult {
 /** Copies, tells how far it is, and compares both sides if that was asked for. */
 export async function copyDisk(context: CommandContext, request: CopyRequest): Promise<CopyResult> {
   const { source, target } = request;
-  if (source.kind === 'path') await warnOfFormat(source, context.output);
+  if (source.kind === 'path') await warnOfFormat(source, { work: 'copy', output: context.output });
   return source.kind === 'path' && target.kind === 'path'
     ? copyFile(context, { ...request, source, target })
     : copyOverNbd(context, request);
