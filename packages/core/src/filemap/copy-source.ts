@@ -1,12 +1,10 @@
-import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { VBackupError } from '../errors/index.js';
 import { readFully } from '../storage/durable.js';
 import { withIo } from '../storage/io-error.js';
 import type { Filemap, FilemapOptions } from './filemap.js';
-
-/** Opening a pipe would wait for its writer otherwise; of files and devices it changes nothing. */
-const READ_WITHOUT_WAITING = constants.O_RDONLY + constants.O_NONBLOCK;
+import { openMappable } from './open-filemap.js';
 
 /** The map of an open file, which stays its opener's. */
 export type OpenFilemap = (file: FileHandle, options: FilemapOptions) => Promise<Filemap>;
@@ -27,7 +25,7 @@ export class CopySource implements AsyncDisposable {
   }
 
   static async open(path: string, openFilemap: OpenFilemap, options: FilemapOptions): Promise<CopySource> {
-    const file = await withIo(`cannot open ${path}`, () => open(path, READ_WITHOUT_WAITING));
+    const file = await openMappable(path);
     try {
       const stat = await withIo(`cannot look at ${path}`, () => file.stat({ bigint: true }));
       return new CopySource({ path, file, stat, map: await openFilemap(file, options) });

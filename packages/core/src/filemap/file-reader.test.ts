@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, open, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { existsSync, renameSync } from 'node:fs';
+import { mkdir, mkdtemp, open, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AllocationExtent } from '../extent/index.js';
+import { libcWith } from '../testing/libc-with.js';
 import { openFileReader } from './file-reader.js';
+import type { Libc } from './libc.js';
+import { loadLibc } from './load-libc.js';
 
 const KiB = 1024;
 const SIZE = 1024 * KiB + 77;
@@ -48,6 +52,22 @@ describe('openFileReader', () => {
     );
     const whole = told.find(({ kind, offset, length }) => kind === 'data' && offset <= 512 * KiB && length >= 64 * KiB);
     assert.ok(whole);
+  });
+
+  it('reads the file that it mapped, if another takes the name while it is opened', async () => {
+    const other = join(folder, 'other');
+    await writeFile(other, data);
+    const libc = await loadLibc();
+    assert.ok(libc !== null);
+    const blockSize: Libc['blockSize'] = (file) => {
+      if (existsSync(other)) renameSync(other, path);
+      return libc.blockSize(file);
+    };
+    await using reader = await openFileReader(path, { libc: libcWith(libc, { blockSize }) });
+    assert.ok((await readFile(path)).equals(data), 'the other has the name');
+    const bytes = Buffer.alloc(SIZE, 1);
+    await reader.read(0, bytes);
+    assert.ok(bytes.subarray(512 * KiB, 576 * KiB).equals(data));
   });
 
   it('refuses what lies beyond the end', async () => {

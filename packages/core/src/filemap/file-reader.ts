@@ -1,10 +1,10 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { VBackupError } from '../errors/index.js';
 import type { AllocationExtent, Extent } from '../extent/index.js';
 import type { BlockReader, WithSignal } from '../hypervisor/index.js';
-import { ioError, withIo } from '../storage/io-error.js';
+import { ioError } from '../storage/io-error.js';
 import type { Filemap, FilemapOptions } from './filemap.js';
-import { openFilemap } from './open-filemap.js';
+import { openFilemap, openMappable } from './open-filemap.js';
 
 /** What Node's threads read at once. */
 const LIMITS = { alignment: 1, maximumRequest: 16 * 1024 * 1024, maximumInFlight: 4 };
@@ -14,12 +14,13 @@ const LIMITS = { alignment: 1, maximumRequest: 16 * 1024 * 1024, maximumInFlight
  * @throws VBackupError what {@link openFilemap} throws
  */
 export async function openFileReader(path: string, options: FilemapOptions = {}): Promise<BlockReader> {
-  const map = await openFilemap(path, options);
+  const file = await openMappable(path);
   try {
-    const file = await withIo(`cannot open ${path}`, () => open(path, 'r'));
-    return new FileReader(file, map);
+    // Of the file that is read, whatever has the name by now.
+    const map = await openFilemap(file, options);
+    return new FileReader(path, { file, map });
   } catch (error) {
-    await map[Symbol.asyncDispose]();
+    await file.close();
     throw error;
   }
 }
@@ -27,11 +28,13 @@ export async function openFileReader(path: string, options: FilemapOptions = {})
 class FileReader implements BlockReader {
   readonly size: number;
   readonly limits = LIMITS;
+  readonly #path: string;
   readonly #file: FileHandle;
   readonly #map: Filemap;
 
-  constructor(file: FileHandle, map: Filemap) {
+  constructor(path: string, { file, map }: { readonly file: FileHandle; readonly map: Filemap }) {
     this.size = map.size;
+    this.#path = path;
     this.#file = file;
     this.#map = map;
   }
@@ -46,7 +49,7 @@ class FileReader implements BlockReader {
       const at = offset + filled;
       const bytesRead = await this.#readAt(at, target.subarray(filled));
       if (bytesRead === 0) {
-        const message = `${this.#map.path} ended at byte ${at}, while it was read; it had ${this.size} bytes`;
+        const message = `${this.#path} ended at byte ${at}, while it was read; it had ${this.size} bytes`;
         throw new VBackupError('VB_FILE_CHANGED', message, {
           cure: 'stop what writes to it, or read a snapshot of it',
         });
@@ -60,15 +63,18 @@ class FileReader implements BlockReader {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close();
-    await this.#map[Symbol.asyncDispose]();
+    try {
+      await this.#map[Symbol.asyncDispose]();
+    } finally {
+      await this.#file.close();
+    }
   }
 
   async #readAt(offset: number, target: Buffer): Promise<number> {
     try {
       return (await this.#file.read(target, 0, target.length, offset)).bytesRead;
     } catch (error) {
-      throw ioError(error, `cannot read ${this.#map.path} at byte ${offset}`);
+      throw ioError(error, `cannot read ${this.#path} at byte ${offset}`);
     }
   }
 }

@@ -22,15 +22,25 @@ export async function openFilemap(file: string | Descriptor, options: FilemapOpt
   const path = typeof file === 'string' ? file : `/proc/self/fd/${file.fd}`;
   const name = typeof file === 'string' ? file : await withIo(`cannot name ${path}`, () => readlink(path));
   return withIo(`cannot open ${name}`, async () => {
-    assertType(await stat(path), name);
-    // What is a pipe by now must not keep us waiting for its writer; on files and devices the flag means nothing.
-    const handle = await open(path, constants.O_RDONLY + constants.O_NONBLOCK);
+    const handle = await openMappable(path, name);
     try {
       return await openHandle(handle, { path, name }, options);
     } catch (error) {
       await handle.close();
       throw error;
     }
+  });
+}
+
+/**
+ * A file or device, open for reading. Nothing else is even opened: a pipe would wait for its writer, a tape rewinds.
+ * @throws VBackupError VB_FILE_TYPE, VB_ACCESS_DENIED, VB_IO
+ */
+export function openMappable(path: string, name = path): Promise<FileHandle> {
+  return withIo(`cannot open ${name}`, async () => {
+    assertType(await stat(path), name);
+    // What is a pipe by now must not keep us waiting either; on files and devices the flag means nothing.
+    return open(path, constants.O_RDONLY + constants.O_NONBLOCK);
   });
 }
 
