@@ -8,7 +8,7 @@ import { deviceSize } from './device-size.js';
 import type { Libc } from './libc.js';
 import type { ExistingMode } from './sparse-copy-job.js';
 
-/** Permissions of a new file whose source is a device: nobody else could read that. */
+/** Permissions of a new file whose source is no file: nobody else could read that. */
 const PRIVATE_MODE = 0o600;
 
 /** No file system has smaller blocks. */
@@ -16,12 +16,14 @@ const SECTOR_LENGTH = 512;
 
 export interface CopyTargetOptions {
   readonly existing: ExistingMode;
-  /** What is copied: never the target itself. */
-  readonly source: BigIntStats;
+  /** The file or device that is copied: never the target itself. Null where the bytes come from elsewhere. */
+  readonly source: BigIntStats | null;
   /** Where the copy begins in the target, and where it ends. */
   readonly offset: number;
   readonly end: number;
   readonly libc: Libc | null;
+  /** What to do where the target exists and must not. */
+  readonly cureIfExists?: string | undefined;
 }
 
 /** A file or device that is copied to. Unless it is finished, dispose removes a new file again. */
@@ -53,7 +55,7 @@ export async function openCopyTarget(path: string, options: CopyTargetOptions): 
   if (!found.isFile()) throw new VBackupError('VB_TARGET_INVALID', `${path} is neither a file nor a block device`);
   switch (options.existing) {
     case 'refuse':
-      throw exists(path);
+      throw exists(path, options);
     case 'replace':
       return openNew(await withIo(`cannot look at ${path}`, () => realpath(path)), options, found);
     case 'truncate':
@@ -62,14 +64,18 @@ export async function openCopyTarget(path: string, options: CopyTargetOptions): 
   }
 }
 
-const exists = (path: string, cause?: unknown): VBackupError =>
-  new VBackupError('VB_TARGET_EXISTS', `${path} exists`, {
-    cure: 'name another file, or say that it be replaced',
-    cause,
-  });
+function exists(
+  path: string,
+  { cureIfExists }: Pick<CopyTargetOptions, 'cureIfExists'>,
+  cause?: unknown,
+): VBackupError {
+  const cure = cureIfExists ?? 'name another file, or say that it be replaced';
+  return new VBackupError('VB_TARGET_EXISTS', `${path} exists`, { cure, cause });
+}
 
 /** @throws VBackupError VB_FILE_SAME */
-function refuseSame(path: string, target: BigIntStats, source: BigIntStats): void {
+function refuseSame(path: string, target: BigIntStats, source: BigIntStats | null): void {
+  if (source === null) return;
   const sameFile = target.dev === source.dev && target.ino === source.ino;
   const sameDevice = target.isBlockDevice() && source.isBlockDevice() && target.rdev === source.rdev;
   if (!sameFile && !sameDevice) return;
@@ -84,13 +90,16 @@ async function openNew(path: string, options: CopyTargetOptions, replaced: BigIn
     if (leftover !== null) refuseSame(partial, leftover, options.source);
     // What a dead run left: it counts for nothing.
     await rm(partial, { force: true });
-    const file = await open(partial, 'wx+', permissions(options.source));
+    // As private as the file that is replaced, from the beginning.
+    const file = await open(partial, 'wx+', replaced === null ? permissions(options.source) : PRIVATE_MODE);
     try {
       if (replaced !== null) await file.chmod(permissions(replaced));
       await file.truncate(options.end);
       const made = await file.stat({ bigint: true });
       const blockLength = blockLengthOf(file, made, options.libc);
-      return new OpenCopyTarget({ path, partial, file, made, blockLength, isFresh: true, replaces: replaced !== null });
+      const replaces = replaced !== null;
+      const { cureIfExists } = options;
+      return new OpenCopyTarget({ path, partial, file, made, blockLength, isFresh: true, replaces, cureIfExists });
     } catch (error) {
       await file.close();
       await rm(partial, { force: true });
@@ -100,7 +109,8 @@ async function openNew(path: string, options: CopyTargetOptions, replaced: BigIn
 }
 
 /** The read and write permissions of a file; the umask is taken off when a file is made with them. */
-const permissions = (of: BigIntStats): number => (of.isFile() ? Number(of.mode % 0o1000n) : PRIVATE_MODE);
+const permissions = (of: BigIntStats | null): number =>
+  of?.isFile() === true ? Number(of.mode % 0o1000n) : PRIVATE_MODE;
 
 /** A link that points nowhere would be replaced by the copy: nobody wants that. */
 async function refuseLink(path: string): Promise<void> {
@@ -171,6 +181,7 @@ interface CopyTargetShape {
   readonly blockLength: number;
   readonly isFresh: boolean;
   readonly replaces: boolean;
+  readonly cureIfExists?: string | undefined;
 }
 
 class OpenCopyTarget implements CopyTarget {
@@ -211,8 +222,12 @@ class OpenCopyTarget implements CopyTarget {
     const { partial } = this.#shape;
     const unfinished = this.#state === 'open';
     this.#state = 'closed';
-    await this.file.close();
-    if (unfinished && partial !== null && (await this.#isOurs(partial))) await rm(partial, { force: true });
+    try {
+      // Before it is closed: afterwards another file may have its inode number.
+      if (unfinished && partial !== null && (await this.#isOurs(partial))) await rm(partial, { force: true });
+    } finally {
+      await this.file.close();
+    }
   }
 
   /** Another copy to the same target takes the name away, as it would from a dead one. */
@@ -232,8 +247,9 @@ class OpenCopyTarget implements CopyTarget {
       // Unlike rename, link refuses a name that someone else took in the meantime.
       await link(partial, path);
     } catch (error) {
-      if (systemCode(error) === 'EEXIST') throw exists(path, error);
+      if (systemCode(error) === 'EEXIST') throw exists(path, this.#shape, error);
       // No hard links here (vfat, exfat, some network file systems), or not to files of this kind.
+      if ((await ignoringMissing(() => lstat(path))) !== null) throw exists(path, this.#shape, error);
       return rename(partial, path);
     }
     await rm(partial);

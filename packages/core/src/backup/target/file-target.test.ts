@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OpenTarget } from '../../hypervisor/index.js';
@@ -54,6 +55,49 @@ describe('openFileTarget', () => {
     assert.ok((await readFile(path)).equals(expected(4 * MiB)));
   });
 
+  it('writes to no file that a link under the unfinished name points to', async () => {
+    const victim = join(folder, 'victim');
+    await writeFile(victim, 'precious');
+    await symlink(victim, `${path}.partial`);
+    await write(openFileTarget(path), 4 * MiB);
+    assert.equal((await readFile(victim)).toString(), 'precious');
+    assert.deepEqual(await readdir(folder), ['disk.img', 'victim']);
+  });
+
+  it('replaces the file that a link points to, with its permissions, and no link that points nowhere', async () => {
+    const linked = join(folder, 'link');
+    await symlink(path, linked);
+    await assert.rejects(write(openFileTarget(linked), 4 * MiB), { code: 'VB_TARGET_INVALID' });
+    await writeFile(path, 'old');
+    await chmod(path, 0o640);
+    await write(openFileTarget(linked, { force: true }), 4 * MiB);
+    assert.ok((await readFile(path)).equals(expected(4 * MiB)));
+    assert.equal((await stat(path)).mode % 0o1000, 0o640);
+    assert.deepEqual(await readdir(folder), ['disk.img', 'link']);
+  });
+
+  it('takes no name that someone else took in the meantime', async () => {
+    const target = await openFileTarget(path)({ size: MiB, data: [], label: 'test' });
+    await writeFile(path, 'of someone else');
+    await assert.rejects(target.finish(), { code: 'VB_TARGET_EXISTS', cure: /--force/ });
+    await target[Symbol.asyncDispose]();
+    assert.equal((await readFile(path)).toString(), 'of someone else');
+    assert.deepEqual(await readdir(folder), ['disk.img']);
+  });
+
+  it('never mixes two restores to one file', async () => {
+    const specification = { size: 2 * MiB, data: [], label: 'test' };
+    await using first = await openFileTarget(path)(specification);
+    await first.write(0, CONTENT);
+    {
+      await using second = await openFileTarget(path)(specification);
+      await second.write(MiB, CONTENT);
+      await assert.rejects(first.finish(), { code: 'VB_FILE_CHANGED' });
+      await second.finish();
+    }
+    assert.ok((await readFile(path)).equals(expected(2 * MiB)));
+  });
+
   it('refuses what is no file, and a folder that is not there', async () => {
     await mkdir(path);
     await assert.rejects(write(openFileTarget(path, { force: true }), MiB), { code: 'VB_TARGET_INVALID' });
@@ -75,6 +119,11 @@ describe('openFileTarget', () => {
       await write(openFileTarget(device.path), 8 * MiB);
       assert.ok((await readFile(device.path)).equals(expected(8 * MiB)));
       assert.ok((await stat(backing)).blocks * 512 < 2 * MiB);
+    });
+
+    it('refuses one that is in use', async () => {
+      await using _held = await open(device.path, constants.O_RDONLY + constants.O_EXCL);
+      await assert.rejects(write(openFileTarget(device.path), MiB), { code: 'VB_TARGET_INVALID', message: /in use$/ });
     });
 
     it('refuses a disk that is larger', async () => {
