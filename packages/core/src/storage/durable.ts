@@ -6,11 +6,16 @@ import { systemCode, withIo } from './io-error.js';
 /** What an unfinished file is called; it counts for nothing. */
 export const PARTIAL_SUFFIX = '.partial';
 
-/** Makes the names in a folder durable. */
+/** Makes the names in a folder durable, where the file system can do that. */
 export async function syncDirectory(path: string): Promise<void> {
   await withIo(`cannot sync ${path}`, async () => {
     await using directory = await open(path, 'r');
-    await directory.sync();
+    try {
+      await directory.sync();
+    } catch (error) {
+      // fsync(2): this file system knows no sync of a folder.
+      if (systemCode(error) !== 'EINVAL') throw error;
+    }
   });
 }
 
