@@ -63,4 +63,18 @@ describe('KeptRanges', () => {
     assert.equal(await ranges.has(2 * GiB), false);
     assert.equal(asked.length, 4);
   });
+
+  it('forgets windows without data as well: a sparse file may have millions of them', async () => {
+    let reads = 0;
+    const empty = new KeptRanges(async function* () {
+      reads += 1;
+      await Promise.resolve();
+      yield* [];
+    }, 10);
+    for (let window = 0; window < 20; window++) await empty.has(window * GiB);
+    await empty.has(19 * GiB);
+    assert.equal(reads, 20);
+    await empty.has(0);
+    assert.equal(reads, 21);
+  });
 });

@@ -2,7 +2,7 @@ import type { Extent } from '../extent/index.js';
 
 /** A window is read and kept as a whole: its map has at most this length. */
 const WINDOW_LENGTH = 1024 * 1024 * 1024;
-/** Data ranges that are kept, over all windows: 64 MiB. */
+/** Data ranges that are kept, over all windows, each of which counts as one more: 64 MiB. */
 const MAXIMUM_KEPT_RANGES = 4 * 1024 * 1024;
 
 /** The data ranges of one window, ascending: where each begins, and where it ends. */
@@ -56,11 +56,11 @@ export class KeptRanges {
     }
     const window = { starts: Float64Array.from(starts), ends: Float64Array.from(ends) };
     this.#windows.set(index, window);
-    this.#kept += starts.length;
+    this.#kept += starts.length + 1;
     for (const [oldest, { starts: dropped }] of this.#windows) {
       if (this.#kept <= this.#maximum || oldest === index) break;
       this.#windows.delete(oldest);
-      this.#kept -= dropped.length;
+      this.#kept -= dropped.length + 1;
     }
     return window;
   }
