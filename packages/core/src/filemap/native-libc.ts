@@ -137,11 +137,13 @@ export class NativeLibc implements Libc {
 
   #seek(file: Descriptor, offset: number, whence: typeof SEEK_DATA | typeof SEEK_HOLE): number | null {
     checkOffset(offset);
-    const result = this.#lseek(file.fd, offset, whence);
-    if (result !== -1) return safe('lseek', result);
-    const error = new SystemCallError('lseek', this.#koffi.errno());
-    if (isErrno(error, 'ENXIO')) return null;
-    throw error;
+    for (;;) {
+      const result = this.#lseek(file.fd, offset, whence);
+      if (result !== -1) return safe('lseek', result);
+      const error = new SystemCallError('lseek', this.#koffi.errno());
+      if (isErrno(error, 'ENXIO')) return null;
+      if (!isErrno(error, 'EINTR')) throw error;
+    }
   }
 
   #ask(name: string, file: Descriptor, request: number, answer: Buffer): Buffer {
@@ -152,7 +154,18 @@ export class NativeLibc implements Libc {
 
   async #later(name: string, native: NativeFunction, values: readonly unknown[]): Promise<number> {
     using _turn = await this.#turnstile.enter();
-    return await new Promise((resolve, reject) => {
+    for (;;) {
+      try {
+        return await this.#once(name, native, values);
+      } catch (error) {
+        // A signal came, and the file system (FUSE, tmpfs) stopped for it: fallocate(2).
+        if (!isErrno(error, 'EINTR')) throw error;
+      }
+    }
+  }
+
+  #once(name: string, native: NativeFunction, values: readonly unknown[]): Promise<number> {
+    return new Promise((resolve, reject) => {
       // koffi keeps no reference to a buffer while its thread works with the address.
       this.#inUse.add(values);
       native.async(...values, (error: unknown, result: unknown) => {
