@@ -17,9 +17,15 @@ export function checkCopyJob({ skip = 0, seek = 0, length, existing, reflink, ho
 
 const invalid = (message: string): VBackupError => new VBackupError('VB_INVALID_ARGUMENT', message);
 
-/** What is copied of a source of `size` bytes. @throws VBackupError VB_FILE_SHORT where the source has not all of it */
-export function copiedRange({ source, skip = 0, length }: SparseCopyJob, size: number): Extent {
+/**
+ * What is copied of a source of `size` bytes.
+ * @throws VBackupError VB_FILE_SHORT where the source has not all of it; VB_INVALID_ARGUMENT where the target would have
+ * offsets that are no safe integers
+ */
+export function copiedRange({ source, skip = 0, seek = 0, length }: SparseCopyJob, size: number): Extent {
   const range = { offset: skip, length: length ?? size - skip };
+  if (!Number.isSafeInteger(seek + range.length))
+    throw invalid(`a copy from byte ${seek} on ends beyond byte 2^53 - 1`);
   if (range.length >= 0 && endOf(range) <= size) return range;
   const wanted = length === undefined ? `from byte ${skip} on` : `${length} bytes from byte ${skip} on`;
   const cure = 'copy a range that the source has';

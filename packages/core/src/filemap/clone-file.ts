@@ -1,6 +1,6 @@
-import { ioError, systemCode, withIo } from '../storage/io-error.js';
+import { ioError, withIo } from '../storage/io-error.js';
 import type { CopyParts } from './copy-parts.js';
-import { isErrno } from './system-call-error.js';
+import { isExhausted, SystemCallError } from './system-call-error.js';
 
 /** Why blocks cannot be shared. */
 export interface CloneRefusal {
@@ -20,9 +20,9 @@ export async function cloneFile(parts: CopyParts): Promise<CloneRefusal | null> 
   try {
     await libc.clone({ source: source.file, target: target.file });
   } catch (error) {
-    const cannot = isErrno(error, 'EOPNOTSUPP', 'ENOTTY', 'ENOSYS', 'EXDEV', 'EINVAL');
-    if (!cannot) throw ioError(error, `cannot make ${target.path} share the blocks of ${source.path}`);
-    return { reason: systemCode(error) ?? 'refused', cause: error };
+    if (isExhausted(error) || !(error instanceof SystemCallError))
+      throw ioError(error, `cannot make ${target.path} share the blocks of ${source.path}`);
+    return { reason: error.code, cause: error };
   }
   const { size } = await withIo(`cannot look at ${target.path}`, () => target.file.stat());
   if (size !== range.length) throw source.changed();

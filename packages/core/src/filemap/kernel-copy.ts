@@ -2,7 +2,7 @@ import { type Extent, endOf } from '../extent/index.js';
 import { ioError } from '../storage/io-error.js';
 import type { CopyParts } from './copy-parts.js';
 import type { Libc } from './libc.js';
-import { isErrno } from './system-call-error.js';
+import { isExhausted, SystemCallError } from './system-call-error.js';
 
 /** One call copies at most this many bytes, so that an abort is heard and progress is seen. */
 const CALL_LENGTH = 16 * 1024 * 1024;
@@ -23,16 +23,16 @@ export class KernelCopy {
   /**
    * @param onCopied - called with the bytes of every call that was done
    * @returns whether all was copied; if not, the kernel will do none of the rest
-   * @throws VBackupError VB_FILE_SHORT, VB_NO_SPACE, VB_IO
+   * @throws VBackupError VB_NO_SPACE, VB_IO
    */
   async copy(extent: Extent, onCopied: (length: number) => void): Promise<boolean> {
-    const { source, signal } = this.#parts;
+    const { signal } = this.#parts;
     for (let offset = extent.offset; offset < endOf(extent); ) {
       signal?.throwIfAborted();
       const length = Math.min(endOf(extent) - offset, CALL_LENGTH);
       const copied = await this.#call({ offset, length });
-      if (copied === null) return false;
-      if (copied === 0) throw source.short(offset, length);
+      // 0 is the end of the source, or a file system that cannot: whoever reads finds out which.
+      if (copied === null || copied === 0) return false;
       onCopied(copied);
       offset += copied;
     }
@@ -45,7 +45,7 @@ export class KernelCopy {
     try {
       return await this.#libc.copyFileRange({ ...places, length });
     } catch (error) {
-      if (isErrno(error, 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EINVAL', 'ETXTBSY')) return null;
+      if (error instanceof SystemCallError && !isExhausted(error)) return null;
       throw ioError(error, `cannot copy ${source.path} at byte ${offset} to ${target.path}`);
     }
   }

@@ -29,6 +29,7 @@ import {
   makeSparseFile,
   mountFileSystem,
 } from '../testing/index.js';
+import { libcWith } from '../testing/libc-with.js';
 import type { Filemap, FilemapOptions, MapExtent } from './filemap.js';
 import { type SparseCopyJob, sparseCopy } from './index.js';
 import type { Libc } from './libc.js';
@@ -279,6 +280,7 @@ describe('sparseCopy', () => {
     ['a negative offset', 'VB_INVALID_ARGUMENT', { skip: -1 }],
     ['half a byte', 'VB_INVALID_ARGUMENT', { length: 0.5 }],
     ['an offset beyond 2^53', 'VB_INVALID_ARGUMENT', { seek: 2 ** 53 }],
+    ['a copy that ends beyond 2^53', 'VB_INVALID_ARGUMENT', { seek: 2 ** 53 - 1 }],
     ['to replace a file from its middle on', 'VB_INVALID_ARGUMENT', { seek: 1, existing: 'replace' }],
     ['a reflink of a part', 'VB_INVALID_ARGUMENT', { reflink: 'always', skip: 4096 }],
     ['a reflink with other holes', 'VB_INVALID_ARGUMENT', { reflink: 'always', holes: 'write' }],
@@ -370,20 +372,10 @@ describe('sparseCopy', () => {
       lengths.push(await libc.copyFileRange({ ...request, length: Math.min(request.length, 1000) }));
       return lengths.at(-1) ?? 0;
     };
-    const half: Libc = {
-      seekData: (file, offset) => libc.seekData(file, offset),
-      seekHole: (file, offset) => libc.seekHole(file, offset),
-      blockSize: (file) => libc.blockSize(file),
-      deviceSize: (file) => libc.deviceSize(file),
-      sectorSize: (file) => libc.sectorSize(file),
-      fiemap: (file, request) => libc.fiemap(file, request),
+    const half = libcWith(libc, {
       clone: () => Promise.reject(new SystemCallError('clone', osConstants.errno.EOPNOTSUPP)),
-      fallocate: (file, mode, range) => libc.fallocate(file, mode, range),
       copyFileRange,
-      zeroDevice: (file, range) => libc.zeroDevice(file, range),
-      discardDevice: (file, range) => libc.discardDevice(file, range),
-      lockHeld: (file, range) => libc.lockHeld(file, range),
-    };
+    });
     const { data } = await copyIn(
       { openFilemap, loadLibc: () => Promise.resolve(half) },
       { source, target, detectZeroes: false },
@@ -391,6 +383,46 @@ describe('sparseCopy', () => {
     assert.deepEqual(lengths, [1000, 1000, 1000]);
     assert.ok(data >= 128 * KiB + 777);
     await assertTarget(bytes);
+  });
+
+  const { EPERM, EACCES, EBADF, ETXTBSY, ENOTTY, ENOENT, EIO, ENOSPC, ENOMEM, EDQUOT } = osConstants.errno;
+  const refusing = async (clone: number, copyFileRange: number | null): Promise<CopyWorld> => {
+    const libc = await loadLibc();
+    assert.ok(libc !== null);
+    const own: Partial<Libc> = {
+      clone: () => Promise.reject(new SystemCallError('clone', clone)),
+      copyFileRange: async () => {
+        if (copyFileRange !== null) throw new SystemCallError('copy_file_range', copyFileRange);
+        return Promise.resolve(0);
+      },
+    };
+    return { openFilemap, loadLibc: () => Promise.resolve(libcWith(libc, own)) };
+  };
+  const odd: readonly [string, number, number | null][] = [
+    ['containers and file servers refuse reflinks (EPERM), and the kernel’s copy too', EPERM, EPERM],
+    ['both are refused by a policy (EACCES)', EACCES, EACCES],
+    ['a swap file refuses (ETXTBSY)', ETXTBSY, ETXTBSY],
+    ['a file server has words of its own (EBADF, ENOENT)', EBADF, ENOENT],
+    ['the kernel says that it copied nothing', ENOTTY, null],
+  ];
+  for (const [name, clone, copyFileRange] of odd) {
+    it(`copies by itself where ${name}`, async () => {
+      await copyIn(await refusing(clone, copyFileRange), { source, target, detectZeroes: false, verify: true });
+      await assertTarget(bytes);
+    });
+  }
+
+  it('does not hide trouble that the kernel meets', async () => {
+    for (const [errno, code] of [
+      [EIO, 'VB_IO'],
+      [ENOMEM, 'VB_IO'],
+      [ENOSPC, 'VB_NO_SPACE'],
+      [EDQUOT, 'VB_NO_SPACE'],
+    ] as const) {
+      await assert.rejects(copyIn(await refusing(errno, errno), { source, target }), { code });
+      await assert.rejects(copyIn(await refusing(EPERM, errno), { source, target, detectZeroes: false }), { code });
+    }
+    await assertNothingNew();
   });
 
   it('calls a source short as well where the kernel copies', async () => {

@@ -24,3 +24,9 @@ export class SystemCallError extends Error {
 export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof SystemCallError && codes.includes(error.code);
 }
+
+/**
+ * Whether storage or memory gave out, so that doing the same in another way would fail as well. Whatever else refuses a
+ * reflink or a copy by the kernel (a policy, a file server, a kernel of its own mind) leaves the plain way open.
+ */
+export const isExhausted = (error: unknown): boolean => isErrno(error, 'EIO', 'ENOMEM', 'ENOSPC', 'EDQUOT');
