@@ -1,7 +1,9 @@
-import type { BackupJob } from '@vbackup/core';
+import type { BackupJob, Hypervisor } from '@vbackup/core';
 import { EXIT, exitCodeOfAll } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
 import { usageError } from '../usage.js';
+import { archiveNotes } from '../vma/archive-notes.js';
+import { writeArchiveTo } from '../vma/write-archive-to.js';
 import type { CommandContext, Outcome } from './command.js';
 import { connect } from './connection.js';
 
@@ -12,8 +14,10 @@ export async function backup(context: CommandContext): Promise<Outcome> {
   const selectors = [...new Set(invocation.operands)];
   const hypervisorName = options.text('hypervisor');
   if (hypervisorName === undefined) throw usageError('--hypervisor is missing');
+  checkFormat(context);
   await using connection = await connect(context, hypervisorName);
   const { hypervisor } = connection;
+  if (options.text('format') === 'vma') return backUpToArchive(context, { hypervisor, hypervisorName });
   const settings = await settingsOf(context);
   const repository = await context.repository({ create: true });
   const { runBackup } = await context.work();
@@ -34,6 +38,57 @@ export async function backup(context: CommandContext): Promise<Outcome> {
   const done = exitCodes.filter((code) => code === EXIT.done).length;
   return { done, failed: exitCodes.length - done, exitCode: exitCodeOfAll(exitCodes) };
 }
+
+/** Whole, in one pass, and without a repository. */
+async function backUpToArchive(context: CommandContext, source: ArchiveSource): Promise<Outcome> {
+  const { operands, options } = context.invocation;
+  const [selector, ...others] = new Set(operands);
+  const target = options.text('output');
+  if (target === undefined) throw usageError('--format vma needs an --output', 'name a file, or - for standard output');
+  if (selector === undefined || others.length > 0) {
+    throw usageError(
+      'an archive is of one machine',
+      'name one; of several disks, vbackup vma create makes one archive',
+    );
+  }
+  const { pveShape } = await import('@vbackup/core');
+  await writeArchiveTo(context, {
+    ...source,
+    selector,
+    connections: options.number('connections') ?? (await context.configuration()).connections,
+    notes: await archiveNotes(context),
+    command: 'backup',
+    target,
+    shape: pveShape({ vmid: ANY_VMID, storage: options.text('pve-storage') }),
+  });
+  return { done: 1, failed: 0, exitCode: EXIT.done };
+}
+
+interface ArchiveSource {
+  readonly hypervisor: Hypervisor;
+  readonly hypervisorName: string;
+}
+
+/** Options that make sense only with an archive, or only without one. */
+function checkFormat({ invocation: { options } }: CommandContext): void {
+  const archive = options.text('format') === 'vma';
+  const compress = options.text('compress');
+  if (compress === (archive ? 'lz4' : 'zstd')) {
+    const cure = archive ? 'zstd is what Proxmox VE takes' : 'zstd is for --format vma';
+    throw usageError(`--compress ${compress} does not go with this`, cure);
+  }
+  const given = (name: string): boolean =>
+    options.text(name) !== undefined || options.number(name) !== undefined || options.flag(name);
+  const foreign = (archive ? NOT_OF_ARCHIVES : ONLY_OF_ARCHIVES).find(given);
+  if (foreign === undefined) return;
+  const why = archive ? 'is about backups in a repository' : 'is about --format vma';
+  throw usageError(`--${foreign} ${why}`, 'leave it out');
+}
+
+const ONLY_OF_ARCHIVES = ['output', 'pve', 'pve-storage', 'force'] as const;
+const NOT_OF_ARCHIVES = ['level', 'audit'] as const;
+/** Qmrestore gives the guest the number that it is told; this one only stands in the names of volumes. */
+const ANY_VMID = 100;
 
 type Settings = Pick<BackupJob, 'level' | 'compression' | 'connections' | 'auditShares'>;
 

@@ -64,8 +64,16 @@ function bashValue({ flags, value }: VocabularyOption): string {
   return `    ${flags.join('|')}) COMPREPLY=($(compgen -W "${value.join(' ')}" -- "$cur")); return ;;`;
 }
 
+/** Bash knows only the option in front: of an option that several commands have, it offers what any of them takes. */
 function uniqueOptions(options: readonly VocabularyOption[]): VocabularyOption[] {
-  return [...new Map(options.map((option) => [option.flags.join(), option])).values()];
+  const found = new Map<string, VocabularyOption>();
+  for (const option of options) {
+    const key = option.flags.join();
+    const before = found.get(key)?.value;
+    const value = typeof before === 'object' && typeof option.value === 'object' ? [...before, ...option.value] : [];
+    found.set(key, value.length === 0 ? option : { ...option, value: [...new Set(value)] });
+  }
+  return [...found.values()];
 }
 
 const zshText = (text: string): string =>

@@ -20,3 +20,11 @@ const defaultRepository = (world: World): string =>
 /** The repository: the flag, else `VBACKUP_REPOSITORY`, else the configuration, else the place for data. */
 export const repositoryPath = (world: World, flag: string | undefined, configured: string | undefined): string =>
   resolve(world.cwd, flag ?? variable(world, 'VBACKUP_REPOSITORY') ?? configured ?? defaultRepository(world));
+
+/** What is remembered between runs and belongs to no repository: `VBACKUP_STATE`, else the place for states. */
+export const statePath = (world: World): string =>
+  resolve(
+    world.cwd,
+    variable(world, 'VBACKUP_STATE') ??
+      (world.root ? '/var/lib/vbackup-state' : join(xdg(world, 'XDG_STATE_HOME', '.local/state'), 'vbackup')),
+  );

@@ -22,6 +22,12 @@ export class Options {
     return typeof value === 'string' ? value : undefined;
   }
 
+  /** The values of an option that may be given several times, in order. */
+  texts(name: string): readonly string[] {
+    const value = this.#values.get(name);
+    return Array.isArray(value) ? value.filter((text) => typeof text === 'string') : [];
+  }
+
   /** The name of an option that was given an empty text: a variable that was not set, most likely. */
   emptyText(): string | undefined {
     return [...this.#values].find(([, value]) => value === '')?.[0];

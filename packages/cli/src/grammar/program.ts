@@ -2,6 +2,7 @@ import type { HypervisorPlugin, OptionSpecification } from '@vbackup/core';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AUDIT_SYNTAX, parseAudit } from '../audit-shares.js';
 import type { CommandName } from '../output/events.js';
+import { exportCommand, importCommand, pve, pveStorage } from './archives.js';
 import { vmaCommands } from './vma.js';
 
 /** Backups read over at most so many connections per disk; servers allow 16 at most. */
@@ -80,10 +81,14 @@ const NAMES: readonly CommandName[] = [
   'map',
   'doctor',
   'completion',
+  'export',
+  'import',
   'vma list',
   'vma config',
   'vma info',
   'vma verify',
+  'vma create',
+  'vma repack',
 ];
 
 /** The words that a command line can begin with: commands and groups. */
@@ -120,7 +125,9 @@ function commands(plugins: readonly HypervisorPlugin[]): Command[] {
     new Command('completion')
       .description('print a script that completes vbackup commands')
       .addArgument(new Argument('[shell]', 'default: the shell of $SHELL').choices(SHELLS)),
-    group('vma', 'read and check VMA archives, the backups of Proxmox VE', vmaCommands()),
+    exportCommand(),
+    importCommand(),
+    group('vma', 'make, read and check VMA archives, the backups of Proxmox VE', vmaCommands()),
   ];
 }
 
@@ -146,7 +153,16 @@ const backup = (): Command =>
         'copy',
       ]),
     )
-    .addOption(new Option('--compress <method>', 'default: "lz4"').choices(['lz4', 'none']))
+    .addOption(
+      new Option('--compress <method>', 'default: "lz4", of an archive "none"').choices(['lz4', 'none', 'zstd']),
+    )
+    .addOption(
+      new Option('--format <format>', 'what it becomes instead of a backup in the repository').choices(['vma']),
+    )
+    .option('-o, --output <archive>', 'of --format vma: a file, - for standard output, or with --pve a folder')
+    .addOption(pve())
+    .addOption(pveStorage())
+    .option('--force', 'of --format vma: replace an archive that exists')
     .addOption(new Option('--connections <n>', 'connections per disk').argParser(parseConnections))
     .addOption(
       new Option('--audit <1/n>', 'an increment compares another nth of what is called unchanged each run').argParser(

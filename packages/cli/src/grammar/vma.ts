@@ -1,7 +1,8 @@
 import { Argument, Command, Option } from 'commander';
+import { create, repack } from './archives.js';
 
 /** The commands of the group `vma`. */
-export const vmaCommands = (): Command[] => [list(), config(), info(), verify()];
+export const vmaCommands = (): Command[] => [list(), config(), info(), verify(), create(), repack()];
 
 const archive = (): Argument => new Argument('<archive>', 'a file, also compressed, or - for standard input');
 

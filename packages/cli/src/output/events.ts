@@ -1,4 +1,5 @@
 import type { Damage, Diagnosis, Manifest } from '@vbackup/core';
+import type { ArchiveItem } from './archive-events.js';
 import type { VmaItem } from './vma-events.js';
 
 /** One of two words belongs to a group. */
@@ -15,7 +16,11 @@ export type CommandName =
   | 'vma list'
   | 'vma config'
   | 'vma info'
-  | 'vma verify';
+  | 'vma verify'
+  | 'export'
+  | 'import'
+  | 'vma create'
+  | 'vma repack';
 
 /**
  * Everything that the command tells anyone, in order; docs/json-output.md promises it field by field. Sizes are bytes,
@@ -107,7 +112,8 @@ interface Item {
 
 export type ItemSummary = Item &
   (
-    | { readonly command: 'backup'; readonly backup: Manifest; readonly elapsedMs: number }
+    | { readonly command: 'backup' | 'import'; readonly backup: Manifest; readonly elapsedMs: number }
+    | ArchiveItem
     | { readonly command: 'list'; readonly backup: Manifest }
     | { readonly command: 'info'; readonly backup: Manifest; readonly chain: readonly string[] }
     | { readonly command: 'info'; readonly stream: StreamFacts }

@@ -1,4 +1,5 @@
 import type { Damage, Manifest } from '@vbackup/core';
+import { archiveLines } from './archive-results.js';
 import type { ItemSummary, StreamFacts } from './events.js';
 import { formatBytes, formatLocalTime, formatSeconds, printable } from './format.js';
 import { pairLines, tableLines } from './table.js';
@@ -13,7 +14,11 @@ const nameOf = ({ guest }: Manifest): string => printable(guest.name === '' ? gu
 export function resultLines(item: ItemSummary): string[] {
   switch (item.command) {
     case 'backup':
-      return [backupLine(item.backup, item.elapsedMs)];
+    case 'import':
+    case 'export':
+    case 'vma create':
+    case 'vma repack':
+      return 'backup' in item ? [backupLine(item.backup, item.elapsedMs)] : archiveLines(item);
     case 'list':
       return listLines([item.backup]);
     case 'info':

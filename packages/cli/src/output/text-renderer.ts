@@ -182,6 +182,6 @@ const isAnswer = (event: SummaryEvent): boolean =>
   (event.command === 'info' ||
     event.command === 'map' ||
     event.command === 'completion' ||
-    event.command.startsWith('vma ') ||
+    (event.command.startsWith('vma ') && !('written' in event)) ||
     (event.command === 'verify' && event.damage.length > 0) ||
     (event.command === 'doctor' && event.state !== 'good'));

@@ -13,10 +13,14 @@ const command = z.enum([
   'map',
   'doctor',
   'completion',
+  'export',
+  'import',
   'vma list',
   'vma config',
   'vma info',
   'vma verify',
+  'vma create',
+  'vma repack',
 ]);
 const time = z.iso.datetime();
 const bytes = z.int().nonnegative();
@@ -125,6 +129,17 @@ const vmaStructure = {
   damageCount: z.int().nonnegative(),
 };
 
+const written = z.strictObject({
+  path: z.string(),
+  compression: z.enum(['none', 'zstd']),
+  uuid: z.uuid(),
+  created: time,
+  length: bytes,
+  configs: z.array(z.string()),
+  devices: z.array(z.strictObject({ name: z.string(), size: bytes, data: bytes })),
+  sidecar: z.string().nullable(),
+});
+
 const start = { type: z.literal('start'), time, command };
 const item = { type: z.literal('summary'), time, scope: z.literal('item') };
 
@@ -225,6 +240,21 @@ export const JSON_LINE = z.union([
     state: z.enum(['good', 'warning', 'bad']),
     detail: z.string(),
     cure: z.string().optional(),
+  }),
+  z.strictObject({ ...item, command: z.literal('import'), backup: manifest, elapsedMs: milliseconds }),
+  z.strictObject({
+    ...item,
+    command: z.enum(['backup', 'export', 'vma create', 'vma repack']),
+    written,
+    elapsedMs: milliseconds,
+  }),
+  z.strictObject({
+    ...item,
+    command: z.literal('export'),
+    id: z.string(),
+    folder: z.string(),
+    disks: z.array(z.string()),
+    elapsedMs: milliseconds,
   }),
   z.strictObject({ ...item, command: z.literal('vma list'), archive: vmaArchive }),
   z.strictObject({

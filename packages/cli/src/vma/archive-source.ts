@@ -17,11 +17,13 @@ export interface ArchiveSource {
 
 /**
  * A file, a pipe with a name, or `-`.
+ * @param name - default: the first operand
  * @throws VBackupError VB_FILE_NOT_FOUND, VB_FILE_TYPE, VB_CLI_USAGE
  */
-export async function archiveSource(context: CommandContext): Promise<ArchiveSource> {
-  const { invocation, world, signal } = context;
-  const [name] = invocation.operands;
+export async function archiveSource(
+  { invocation, world, signal }: CommandContext,
+  name: string | undefined = invocation.operands[0],
+): Promise<ArchiveSource> {
   if (name === undefined) throw usageError('no archive was named', 'name a file, or - for standard input');
   if (name === '-') return { name, path: undefined, chunks: () => world.stdin() };
   const path = resolve(world.cwd, name);

@@ -1,6 +1,7 @@
 export type { FinishedArchive } from './archive/archive-draft.js';
 export { type ArchiveShape, type PveShape, plainShape, pveShape, type ShapeArchive } from './archive/archive-shape.js';
 export { BackupHypervisor, type StoredBackup } from './archive/backup-hypervisor.js';
+export { type ExportStreamJob, type ExportStreamSummary, exportStream } from './archive/export-stream.js';
 export { type JoinedGuest, JoinedHypervisor, type JoinedSource } from './archive/joined-hypervisor.js';
 export { type OpenedArchive, VmaHypervisor } from './archive/vma-hypervisor.js';
 export { type WriteArchiveJob, type WriteArchiveSummary, writeArchive } from './archive/write-archive.js';

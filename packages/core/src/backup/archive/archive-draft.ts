@@ -9,7 +9,7 @@ import {
   type Sidecar,
   type VmaIdentity,
   VmaWriter,
-  type WrittenArchive,
+  type WrittenDevice,
   writeSidecar,
 } from '../../vma/index.js';
 import { VmaImageWriter } from '../image/vma-image-writer.js';
@@ -37,7 +37,7 @@ export interface NewArchive {
 export interface FinishedArchive extends VmaIdentity {
   /** Bytes that were written, compressed if it is. */
   readonly length: number;
-  readonly devices: WrittenArchive['devices'];
+  readonly devices: readonly FinishedDevice[];
   /** The names of the configurations. */
   readonly configs: readonly string[];
   readonly sidecar: Sidecar;
@@ -45,13 +45,22 @@ export interface FinishedArchive extends VmaIdentity {
   readonly sidecarPath: string | null;
 }
 
+export interface FinishedDevice extends NamedDevice, WrittenDevice {}
+
+interface NamedDevice {
+  readonly name: string;
+  /** Bytes that the disk has. */
+  readonly size: number;
+}
+
 interface Begun {
   readonly identity: VmaIdentity;
   readonly sink: DigestingSink;
   readonly writer: VmaWriter;
   readonly configs: readonly string[];
-  /** By the name of the disk. */
-  readonly devices: ReadonlyMap<string, string>;
+  readonly devices: readonly NamedDevice[];
+  /** Of devices, by the name of the disk. */
+  readonly names: ReadonlyMap<string, string>;
   readonly time: Date;
 }
 
@@ -94,17 +103,21 @@ export class ArchiveDraft implements BackupDraft {
     const writer = await VmaWriter.open({ ...identity, configs: shape.configs, devices }, sink, { signal });
     const names = new Map(disks.map(({ name }, at) => [name, shape.devices[at] ?? '']));
     const configs = shape.configs.map(({ name }) => name);
-    this.#begun = { identity, sink, writer, configs, devices: names, time };
+    this.#begun = { identity, sink, writer, configs, devices, names, time };
   }
 
   disk({ name }: DraftDisk): Promise<ImageWriter> {
-    const { writer, devices } = this.#chosen();
-    return Promise.resolve(new VmaImageWriter(writer, devices.get(name) ?? ''));
+    const { writer, names } = this.#chosen();
+    return Promise.resolve(new VmaImageWriter(writer, names.get(name) ?? ''));
   }
 
   async commit(record: CommitRecord): Promise<Manifest> {
-    const { writer, sink, identity, configs } = this.#chosen();
-    const { devices } = await writer.close();
+    const { writer, sink, identity, configs, devices: named } = this.#chosen();
+    const archive = await writer.close();
+    const devices = archive.devices.flatMap((written, at) => {
+      const device = named[at];
+      return device === undefined ? [] : [{ ...device, ...written }];
+    });
     const sidecar = await sink.finish();
     const length = await this.#parts.archive.output.finish();
     const sidecarPath = await this.#writeSidecar(sidecar);
@@ -155,8 +168,8 @@ export class ArchiveDraft implements BackupDraft {
       checkpoint: null,
       compression: 'none',
       disks: record.disks.map((disk, at) => {
-        const { dataLength = 0, storedLength = 0 } = devices[at] ?? {};
-        return { ...disk, file: this.#chosen().devices.get(disk.name) ?? '', index: '', dataLength, storedLength };
+        const { name: file = '', dataLength = 0, storedLength = 0 } = devices[at] ?? {};
+        return { ...disk, file, index: '', dataLength, storedLength };
       }),
       files: [],
       tool: { name: 'vbackup', version: TOOL_VERSION },

@@ -65,6 +65,8 @@ export class JoinedHypervisor implements Hypervisor {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
+const DISK_NAME = /^[A-Za-z0-9_-]+$/;
+
 interface JoinedPart {
   readonly source: JoinedSource;
   readonly snapshot: Snapshot;
@@ -102,7 +104,8 @@ class JoinedSnapshot implements Snapshot {
       if (disk !== undefined && others.length === 0) {
         const { size, changes } = disk;
         return {
-          name: `disk${at}`,
+          // The own name where it is one that disks can have.
+          name: DISK_NAME.test(source.name) ? source.name : `disk${at}`,
           id: randomUUID(),
           label: source.name,
           size,
