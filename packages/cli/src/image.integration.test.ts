@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, realpath, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -80,6 +80,19 @@ describe('vbackup of images', function () {
     await refused('--hypervisor nbd disk.raw -r repo', 2, 'VB_NBD_URI');
     await refused('--hypervisor file disk.raw --file-format floppy -r repo', 2, 'VB_PLUGIN_OPTION');
     await refused('--hypervisor file disk.raw --file-format qcow2 -r repo', 2, 'VB_IMAGE_FORMAT');
+  });
+
+  it('is named by its path where two images have one name', async () => {
+    await mkdir(join(folder, 'other'));
+    await writeFile(join(folder, 'other/disk.raw'), randomBytes(MIB));
+    await done('--hypervisor file disk.raw other/disk.raw -r repo');
+    await refused('info disk.raw@latest -r repo', 2, 'VB_BACKUP_AMBIGUOUS');
+    const guest = join(await realpath(folder), 'other/disk.raw');
+    assert.match(await done(`info ${guest}@latest -r repo`), new RegExp(`^guest +${guest} `, 'm'));
+    const map = await done(`map other/disk.raw --changed-since ${guest}@latest -r repo`);
+    assert.equal(map.trim(), (await done(`map ${guest}@latest --changed-since ${guest}@latest -r repo`)).trim());
+    await refused(`map ${guest}x@latest -r repo`, 10, 'VB_BACKUP_NOT_FOUND');
+    await refused(`map ${guest}x -r repo`, 10, 'VB_FILE_NOT_FOUND');
   });
 
   it('is refused by a file that this user may not read', async function () {

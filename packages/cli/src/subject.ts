@@ -3,6 +3,8 @@ import { resolve } from 'node:path';
 import { VBackupError } from '@vbackup/core/errors';
 
 const NBD_URI = /^nbds?(\+[a-z]+)?:\/\//;
+/** Images that `--hypervisor file` backs up go by their path. */
+const BACKUP_OF_PATH = /@(latest|\d{4}[^/]*)$/;
 const ID_OR_PREFIX = /^[0-9a-f]{1,16}$/;
 
 /** What a word of the command line means: something on this machine, an NBD export, or a backup. */
@@ -19,11 +21,14 @@ export type Subject =
 
 export const isNbdUri = (word: string): boolean => NBD_URI.test(word);
 
-/** A word with a slash is a path; so is the name of something that is there and that cannot be the id of a backup. */
+/** A word with a slash is a path, unless only a backup of a path can be meant; so is the name of something that is there and that cannot be the id of a backup. */
 export async function subjectOf(name: string, cwd: string): Promise<Subject> {
   if (isNbdUri(name)) return { kind: 'nbd', name };
   const path = resolve(cwd, name);
-  if (name.includes('/')) return { kind: 'path', name, path };
+  if (name.includes('/')) {
+    const isBackup = BACKUP_OF_PATH.test(name) && !(await exists(path));
+    return isBackup ? { kind: 'backup', name } : { kind: 'path', name, path };
+  }
   if (!looksLikeBackup(name) && (await exists(path))) return { kind: 'path', name, path };
   return { kind: 'backup', name };
 }
