@@ -320,7 +320,8 @@ describe('a restore into an NBD export', () => {
     const specification = { size: 2 * MiB, data: [], label: 'a disk' };
     await assert.rejects(openNbdTarget(small.uri())(specification), { code: 'VB_NBD_TARGET_SIZE' });
     await using readonly = await NbdFixture.start('readonly');
-    await assert.rejects(openNbdTarget(readonly.uri())({ ...specification, size: 1 }), { code: 'VB_NBD_READ_ONLY' });
+    const refusal = { code: 'VB_NBD_READ_ONLY', cure: /for writing/ };
+    await assert.rejects(openNbdTarget(readonly.uri())({ ...specification, size: 1 }), refusal);
   });
 });
 

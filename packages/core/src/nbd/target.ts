@@ -31,7 +31,11 @@ export function openNbdTarget(uri: string, { connections }: NbdTargetOptions = {
 
 function check(client: NbdClient, specification: TargetSpecification, uri: string): void {
   const { size, label } = specification;
-  if (client.capabilities.readOnly) throw new VBackupError('VB_NBD_READ_ONLY', `cannot write to ${uri}`);
+  if (client.capabilities.readOnly) {
+    throw new VBackupError('VB_NBD_READ_ONLY', `${uri} can only be read`, {
+      cure: 'have the server export it for writing',
+    });
+  }
   if (client.size >= size) return;
   const message = `${uri} has ${client.size} bytes, too few for the ${size} bytes of ${label}`;
   throw new VBackupError('VB_NBD_TARGET_SIZE', message);

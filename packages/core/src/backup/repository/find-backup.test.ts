@@ -55,7 +55,11 @@ describe('findBackup', () => {
     for (const word of ['guest-web', 'web', 'disk-web', 'root']) assert.equal(idOf(`${word}@latest`), '2');
     assert.equal(findBackup({ backups, damaged: [] }, 'data@latest').disk, 'xvda');
     assert.equal(findBackup({ backups, damaged: [] }, 'db@latest').disk, undefined);
-    assert.throws(() => idOf('xvda@latest'), { code: 'VB_BACKUP_AMBIGUOUS', message: /root of web .*data of db/ });
+    assert.throws(() => idOf('xvda@latest'), {
+      code: 'VB_BACKUP_AMBIGUOUS',
+      message: /root of web .*data of db/,
+      cure: /vbackup list/,
+    });
     assert.throws(() => idOf('mail@latest'), { code: 'VB_BACKUP_NOT_FOUND' });
   });
 

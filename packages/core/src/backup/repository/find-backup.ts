@@ -109,4 +109,6 @@ const notFound = (reference: string): VBackupError =>
   new VBackupError('VB_BACKUP_NOT_FOUND', `no backup ${reference}`, { cure: 'vbackup list shows what there is' });
 
 const ambiguous = (reference: string, candidates: readonly string[]): VBackupError =>
-  new VBackupError('VB_BACKUP_AMBIGUOUS', `${reference} names ${candidates.length}: ${candidates.join(', ')}`);
+  new VBackupError('VB_BACKUP_AMBIGUOUS', `${reference} names ${candidates.length}: ${candidates.join(', ')}`, {
+    cure: 'write the id of the backup as vbackup list shows it, or <id of the disk>@latest',
+  });
