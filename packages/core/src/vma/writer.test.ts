@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { setImmediate as turnOfEventLoop } from 'node:timers/promises';
 import type { ErrorCode } from '../errors/index.js';
 import { decodeArchive } from '../testing/vma-archive.js';
 import { archiveOf, FailingSink, LateSink, newArchive } from '../testing/vma-sink.js';
+import type { VmaSink } from './extent-output.js';
 import { VMA_CLUSTER_LENGTH as CLUSTER } from './words.js';
 import { type VmaDeviceWriter, VmaWriter } from './writer.js';
 
@@ -194,4 +196,55 @@ describe('VmaWriter', () => {
     other.abort(reason);
     await assert.rejects(() => other.close(), reason);
   });
+
+  it('finishes a device once, and takes nothing behind it, also when nobody waits for the call before', async () => {
+    const sink = new LateSink();
+    const devices = [{ name: 'd', size: 70 * CLUSTER }];
+    const writer = await VmaWriter.open(newArchive({ devices }), sink);
+    const device = writer.device('d');
+    const [first, second] = await Promise.all([device.finish(), device.finish()]);
+    assert.deepEqual(first, second);
+    await writer.close();
+    assert.deepEqual(decodeArchive(sink.bytes()).clusters, { full: 0, partial: 0, zero: 70 });
+
+    const other = await VmaWriter.open(newArchive({ devices }), new LateSink());
+    const finished = other.device('d').finish();
+    await refused(() => other.device('d').write(0, data(CLUSTER)), 'VB_VMA_WRITE');
+    await finished;
+    await refused(() => other.close(), 'VB_VMA_WRITE');
+  });
+
+  it('stops in the middle of a call, however many clusters it has to write', async function () {
+    this.timeout(20_000);
+    const devices = [{ name: 'd', size: 2 ** 48 }];
+    const stop = new AbortController();
+    const writer = await VmaWriter.open(
+      newArchive({ devices }),
+      endingAfter(3, () => stop.abort()),
+      {
+        signal: stop.signal,
+      },
+    );
+    await assert.rejects(() => writer.close(), { name: 'AbortError' });
+    const reason = new Error('the copy failed');
+    const other = await VmaWriter.open(
+      newArchive({ devices }),
+      endingAfter(3, () => other.abort(reason)),
+    );
+    await assert.rejects(() => other.device('d').zero(0, 2 ** 48), reason);
+    await assert.rejects(() => other.close(), reason);
+  });
 });
+
+/** Forgets what it is given, calls `act` with one write and takes some more. */
+function endingAfter(count: number, act: () => void): VmaSink {
+  let written = 0;
+  return {
+    write: async () => {
+      await turnOfEventLoop();
+      written += 1;
+      if (written === count) act();
+      assert.ok(written < count + 5, 'writes go on');
+    },
+  };
+}

@@ -52,16 +52,16 @@ export class VmaWriter {
   #failure: { readonly error: unknown } | null = null;
   #closed = false;
 
-  private constructor(archive: NewVmaArchive, output: ExtentOutput, options: VmaWriterOptions) {
+  private constructor(archive: NewVmaArchive, output: Output, options: VmaWriterOptions) {
     const memory = new PendingMemory(options.pendingClusters);
-    this.#output = output;
+    this.#output = new ExtentOutput(Buffer.from(archive.uuid), this.#stoppable(output.sink), output.headerLength);
     this.#signal = options.signal;
     const turn: Turn = (work) => this.#turn(work);
     const sizes = new Map(archive.devices.map(({ name, size }) => [name, size]));
     this.#devices = new Map(
       numberDevices(archive.devices).map((device) => {
         const length = sizes.get(device.name) ?? device.size;
-        const clusters = new DeviceClusters({ device, length, output, memory });
+        const clusters = new DeviceClusters({ device, length, output: this.#output, memory });
         return [device.name, new OpenDevice(clusters, length, turn)];
       }),
     );
@@ -74,8 +74,7 @@ export class VmaWriter {
   static async open(archive: NewVmaArchive, sink: VmaSink, options: VmaWriterOptions = {}): Promise<VmaWriter> {
     const header = encodeHeader(archive);
     options.signal?.throwIfAborted();
-    const output = new ExtentOutput(Buffer.from(archive.uuid), sink, header.length);
-    const writer = new VmaWriter(archive, output, options);
+    const writer = new VmaWriter(archive, { sink, headerLength: header.length }, options);
     await sink.write([header]);
     return writer;
   }
@@ -131,11 +130,26 @@ export class VmaWriter {
     await needed;
   }
 
+  /** One call may have 256 TiB of zeros to write: it stops between two extents. */
+  #stoppable(sink: VmaSink): VmaSink {
+    return {
+      write: async (buffers) => {
+        this.#check();
+        await sink.write(buffers);
+      },
+    };
+  }
+
   #check(): void {
     if (this.#failure !== null) throw this.#failure.error;
     this.#signal?.throwIfAborted();
     if (this.#closed) throw new VBackupError('VB_VMA_WRITE', 'the archive is closed');
   }
+}
+
+interface Output {
+  readonly sink: VmaSink;
+  readonly headerLength: number;
 }
 
 type Turn = (work: () => Promise<void>) => Promise<void>;
@@ -146,6 +160,7 @@ class OpenDevice implements VmaDeviceWriter {
   readonly #clusters: DeviceClusters;
   readonly #turn: Turn;
   #finished = false;
+  #finishing: Promise<void> | undefined;
 
   constructor(clusters: DeviceClusters, size: number, turn: Turn) {
     this.name = clusters.device.name;
@@ -163,10 +178,12 @@ class OpenDevice implements VmaDeviceWriter {
   }
 
   async finish(): Promise<WrittenDevice> {
-    if (!this.#finished) {
-      await this.#turn(() => this.#clusters.end());
+    this.#finishing ??= this.#turn(async () => {
+      // From here on, and not when it is written: who comes next may not have waited.
       this.#finished = true;
-    }
+      await this.#clusters.end();
+    });
+    await this.#finishing;
     return this.#clusters.written();
   }
 
