@@ -3,11 +3,31 @@ import { createHash } from 'node:crypto';
 import { ProtocolError, VBackupError } from '../errors/index.js';
 import type { VmaDamage, VmaDevice, VmaEvent } from '../vma/archive.js';
 import { VmaDecoder } from '../vma/decoder.js';
+import { encodeExtentHeader, type NewExtentSlot } from '../vma/extent-encode.js';
+import { encodeHeader } from '../vma/header-encode.js';
+import { blockCountOf } from '../vma/mask-bitmap.js';
 import type { PositionSource } from '../vma/position-file.js';
 import { openArchiveAt } from '../vma/random-access.js';
 import { VMA_BLOCK_LENGTH, VMA_CLUSTER_LENGTH } from '../vma/words.js';
 import { loadVmaFixture } from './vma-fixture.js';
 import { mutateArchive, randomBelow } from './vma-mutation.js';
+
+/** The guest's memory, which follows rules of its own, and a disk beside it. */
+function memoryArchive(): Buffer {
+  const uuid = Buffer.alloc(16, 5);
+  const devices = [
+    { name: 'vmstate', size: 4 * VMA_CLUSTER_LENGTH },
+    { name: 'drive-scsi0', size: VMA_CLUSTER_LENGTH + 512 },
+  ];
+  const slotsOf = (deviceId: number, ...masks: readonly number[]): NewExtentSlot[] =>
+    masks.map((mask, clusterIndex) => ({ deviceId, clusterIndex, mask, blockCount: blockCountOf(mask) }));
+  const [first, ...others] = slotsOf(1, 0xffff, 0, 3, 0x8001);
+  const extents = [slotsOf(2, 2, 1).concat(first ?? []), others].map((slots) => {
+    const count = slots.reduce((sum, { blockCount }) => sum + blockCount, 0);
+    return Buffer.concat([encodeExtentHeader(uuid, slots), Buffer.alloc(count * VMA_BLOCK_LENGTH, 'memory')]);
+  });
+  return Buffer.concat([encodeHeader({ uuid, ctime: 0, configs: [], devices }), ...extents]);
+}
 
 const BASES = [
   '20-corrupt-base.vma',
@@ -16,7 +36,9 @@ const BASES = [
   '09-names.vma',
   '13-shuffled-gaps.vma',
   '02-multi-interleaved.vma',
-].map(loadVmaFixture);
+]
+  .map(loadVmaFixture)
+  .concat(memoryArchive());
 
 /** Content that is compared is read up to here, of each device; devices are as long as a mutated header claims. */
 const MAX_COMPARED = 8 * VMA_CLUSTER_LENGTH;
@@ -212,6 +234,9 @@ async function salvage(
 async function salvageAt(bytes: Buffer): Promise<Fault | readonly Fault[]> {
   try {
     const archive = await openArchiveAt(inMemory(bytes), { salvage: true });
+    for (const { full, partial, zero, clusterCount } of archive.facts) {
+      assert.ok(partial >= 0 && full + partial + zero <= clusterCount, 'more clusters than there are');
+    }
     return archive.damages.map(({ code, offset }) => ({ code, offset }));
   } catch (error) {
     if (error instanceof VBackupError && error.code === 'VB_UNSUPPORTED')

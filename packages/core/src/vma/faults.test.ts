@@ -364,6 +364,20 @@ describe('vmstate in a VMA archive', () => {
       'what follows is in order again',
     );
   });
+
+  it('has as many clusters as were kept, wherever a slot points: back, at one that was there, or to the end', () => {
+    const factsOf = (...indexes: readonly number[]): unknown => {
+      const slots = indexes.map((index) => [index, 0] as const);
+      const { facts, damages } = decodeArchive(craft(memory, slots), { salvage: true });
+      assert.ok(damages.every(({ code }) => code === 'VB_VMA_VMSTATE_ORDER' || code === 'VB_VMA_MISSING_CLUSTER'));
+      return facts.map(({ clusterCount, zero }) => [clusterCount, zero])[0];
+    };
+    assert.deepEqual(factsOf(0, 1, 2, 0), [3, 3]);
+    assert.deepEqual(factsOf(0, 1, 2, 0, 1, 2, 3), [4, 4]);
+    assert.deepEqual(factsOf(0, 2 ** 32 - 1), [1, 1]);
+    assert.deepEqual(factsOf(0, 2 ** 32 - 1, 1, 2), [3, 3]);
+    assert.deepEqual(factsOf(0, 2, 3), [4, 2]);
+  });
 });
 
 describe('salvaging a VMA archive', () => {

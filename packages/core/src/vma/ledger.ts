@@ -38,7 +38,10 @@ class DeviceLedger {
   readonly #vmstate: boolean;
   readonly #seen = new ClusterSet();
   readonly #clusterCount: number;
+  /** Behind the cluster that was accepted last. */
   #next = 0;
+  /** Of `vmstate`, what goes on where clusters were lost. */
+  #resumed = 0;
   #full = 0;
   #zero = 0;
   #storedLength = 0;
@@ -105,10 +108,12 @@ class DeviceLedger {
   }
 
   #outOfOrder(slot: ExtentSlot): VmaDamage | undefined {
+    const { clusterIndex } = slot;
     const expected = this.#next;
-    if (slot.clusterIndex === expected) return undefined;
+    const inOrder = clusterIndex === expected || clusterIndex === this.#resumed;
     // What follows is measured from here, or one lost extent would be told for every cluster behind it.
-    this.#next = slot.clusterIndex + 1;
+    if (clusterIndex >= expected) this.#resumed = clusterIndex + 1;
+    if (inOrder) return undefined;
     return this.#damage(slot, 'VB_VMA_VMSTATE_ORDER', `comes where cluster ${expected} has to`);
   }
 
