@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { setImmediate } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { VBackupError } from '../errors/index.js';
@@ -19,6 +19,16 @@ async function decompressed(source: AsyncIterable<Buffer>): Promise<Buffer> {
   const parts: Buffer[] = [];
   for await (const part of (await openCompressed(source)).bytes) parts.push(Buffer.from(part));
   return Buffer.concat(parts);
+}
+
+/** Gives what it has and then nothing, without an end. Leaving it is no use: who waits for it waits for ever. */
+async function* stalling(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield* pieces(bytes, 8192);
+  await new Promise<never>(() => undefined);
+}
+
+async function drain(bytes: AsyncIterable<Buffer>): Promise<void> {
+  for await (const part of bytes) assert.ok(part.length > 0);
 }
 
 const PLAIN = loadVmaFixture('01-basic.vma');
@@ -77,6 +87,20 @@ describe('a compressed VMA archive', () => {
       assert.equal(ended, true);
     });
 
+    it(`${compression} from a pipe that says no more may be left, or aborted`, async () => {
+      for (const action of ['leave', 'abort'] as const) {
+        const stop = new AbortController();
+        const opened = await openCompressed(stalling(bytes), { signal: stop.signal });
+        const first = opened.bytes.next();
+        // All that decompresses at once has come when the source says no more; bzip2 keeps it until the end.
+        const begun = await Promise.race([first, setTimeout(compression === 'bzip2' ? 200 : 20_000)]);
+        if (action === 'abort' || begun === undefined) {
+          stop.abort();
+          await assert.rejects(Promise.all([first, drain(opened.bytes)]), { name: 'AbortError' });
+        } else await opened.bytes.return();
+      }
+    });
+
     it(`${compression} of a source that breaks gives the error of the source`, async () => {
       async function* broken(): AsyncGenerator<Buffer> {
         yield* pieces(bytes.subarray(0, 3000), 1000);
@@ -96,6 +120,19 @@ describe('a compressed VMA archive', () => {
       });
     } finally {
       process.env['PATH'] = path;
+    }
+  });
+
+  it('or what is none may be aborted while its source says nothing, or no more', async () => {
+    for (const bytes of [Buffer.alloc(0), PLAIN.subarray(0, 20_000)]) {
+      const stop = new AbortController();
+      const read = async (): Promise<void> => {
+        for await (const event of readArchive(stalling(bytes), { signal: stop.signal })) assert.ok(event.type);
+      };
+      const reading = read();
+      await setTimeout(20);
+      stop.abort();
+      await assert.rejects(reading, { name: 'AbortError' });
     }
   });
 
@@ -139,6 +176,17 @@ describe('zstd and gzip streams of many frames', () => {
   it('of gzip are read as one', async () => {
     const both = Buffer.concat([gzipSync(PLAIN.subarray(0, 50_000)), gzipSync(PLAIN.subarray(50_000))]);
     assert.ok((await decompressed(pieces(both, 999))).equals(PLAIN));
+  });
+
+  it('of gzip with something else behind them are an error, zeros excepted', async () => {
+    for (const garbage of ['garbage', '\0garbage', '\x1f', 'x'.repeat(100_000)]) {
+      const bytes = Buffer.concat([gzipSync(PLAIN), Buffer.from(garbage)]);
+      for (const length of [1000, bytes.length]) {
+        await assert.rejects(decompressed(pieces(bytes, length)), { code: 'VB_VMA_COMPRESSION' }, garbage.slice(0, 9));
+      }
+    }
+    const padded = Buffer.concat([gzipSync(PLAIN), Buffer.alloc(5000)]);
+    assert.ok((await decompressed(pieces(padded, 4096))).equals(PLAIN));
   });
 
   it('of zstd with something else behind them are an error', async () => {

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import type { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { abortError, UnsupportedError, VBackupError } from '../errors/index.js';
+import { abortError, ProtocolError, UnsupportedError, VBackupError } from '../errors/index.js';
 import { type ArchiveCompression, COMPRESSION_MAGIC_LENGTH, compressionOf } from './compression.js';
+import { StoppableSource } from './stoppable-source.js';
 import { ZstdFrames } from './zstd-frame-flags.js';
 
 /** What is kept of a program's complaints. */
@@ -32,41 +33,22 @@ export interface Opened {
  * @throws VBackupError, when read: VB_VMA_COMPRESSION; VB_UNSUPPORTED if the program is missing; VB_ABORTED
  */
 export async function openCompressed(source: AsyncIterable<Buffer>, options: DecompressOptions = {}): Promise<Opened> {
-  const iterator = source[Symbol.asyncIterator]();
-  const first: Buffer[] = [];
-  let length = 0;
-  while (length < COMPRESSION_MAGIC_LENGTH) {
-    const next = await iterator.next();
-    if (next.done === true) break;
-    first.push(next.value);
-    length += next.value.length;
-  }
-  const begin = Buffer.concat(first);
-  const compression = compressionOf(begin);
-  return { compression, bytes: decompress(compression, resume(begin, iterator), options) };
-}
-
-/** The whole source again, its beginning put back. */
-async function* resume(begin: Buffer, iterator: AsyncIterator<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  try {
-    if (begin.length > 0) yield begin;
-    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) yield next.value;
-  } finally {
-    await iterator.return?.();
-  }
+  const stoppable = new StoppableSource(source, options.signal);
+  const compression = compressionOf(await stoppable.begin(COMPRESSION_MAGIC_LENGTH));
+  return { compression, bytes: decompress(compression, stoppable, options) };
 }
 
 async function* decompress(
   compression: ArchiveCompression,
-  source: AsyncGenerator<Buffer, void, undefined>,
+  source: StoppableSource,
   { signal }: DecompressOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
   try {
     switch (compression) {
       case 'none':
-        return yield* source;
+        return yield* source.bytes();
       case 'gzip':
-        return yield* through(source, createGunzip());
+        return yield* gunzip(source);
       case 'zstd':
         return yield* unzstd(source);
       case 'lzo':
@@ -80,24 +62,52 @@ async function* decompress(
   }
 }
 
-async function* through(source: AsyncIterable<Buffer>, transform: Transform): AsyncGenerator<Buffer, void, undefined> {
-  const pumped = settled(pipeline(source, transform));
+async function* through(
+  input: AsyncIterable<Buffer>,
+  transform: Transform,
+  source: StoppableSource,
+): AsyncGenerator<Buffer, void, undefined> {
+  const pumped = settled(pipeline(input, transform));
+  let complete = false;
   try {
     const output: AsyncIterable<Buffer> = transform;
     yield* output;
+    const { error } = await pumped;
+    if (error !== undefined) throw error;
+    complete = true;
   } finally {
-    // Also where the reader stopped early; the pipeline then ends the source.
+    // Also where the reader stopped early; the pipeline then ends the source, which may say nothing for a long time.
+    if (!complete) source.leave();
     transform.destroy();
     await pumped;
   }
 }
 
+/** Of what follows the last member, zeros are padding; Node's decompressor ends without a word at a zero, whatever follows. */
+async function* gunzip(source: StoppableSource): AsyncGenerator<Buffer, void, undefined> {
+  const transform = createGunzip();
+  let passed = 0;
+  let end = 0;
+  async function* noting(): AsyncGenerator<Buffer, void, undefined> {
+    for await (const chunk of source.bytes()) {
+      const last = chunk.findLastIndex((byte) => byte !== 0);
+      if (last >= 0) end = passed + last + 1;
+      passed += chunk.length;
+      yield chunk;
+    }
+  }
+  yield* through(noting(), transform, source);
+  if (end <= transform.bytesWritten) return;
+  const offset = transform.bytesWritten;
+  throw new ProtocolError('VB_VMA_COMPRESSION', 'something that is not gzip follows the end of the archive', offset);
+}
+
 /** Every frame has a decompressor of its own: Node's ends with the first. */
-async function* unzstd(source: AsyncGenerator<Buffer, void, undefined>): AsyncGenerator<Buffer, void, undefined> {
-  const pieces = zstdPieces(source);
+async function* unzstd(source: StoppableSource): AsyncGenerator<Buffer, void, undefined> {
+  const pieces = zstdPieces(source.bytes());
   try {
     for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
-      yield* through(oneFrame(next.value, pieces), createZstdDecompress());
+      yield* through(oneFrame(next.value, pieces), createZstdDecompress(), source);
     }
   } finally {
     await pieces.return();
@@ -128,14 +138,14 @@ async function* oneFrame(
 }
 
 async function* throughProgram(
-  source: AsyncIterable<Buffer>,
+  source: StoppableSource,
   compression: keyof typeof PROGRAMS,
 ): AsyncGenerator<Buffer, void, undefined> {
   const { command, cure } = PROGRAMS[compression];
   const child = spawn(command, ['-d', '-c'], { stdio: 'pipe' });
   const closed = settled(once(child, 'close'));
   const complaint = collectComplaint(child.stderr);
-  const fed = settled(pipeline(source, child.stdin));
+  const fed = settled(pipeline(source.bytes(), child.stdin));
   try {
     const output: AsyncIterable<Buffer> = child.stdout;
     yield* output;
@@ -147,7 +157,10 @@ async function* throughProgram(
     const feeding = await fed;
     if (feeding.error instanceof VBackupError) throw feeding.error;
     if (child.exitCode !== 0) throw new VBackupError('VB_VMA_COMPRESSION', `${command} ended: ${complaint()}`);
+    // A program that is content with a part of the source, or with one that broke, does not make it whole.
+    if (feeding.error !== undefined) throw feeding.error;
   } finally {
+    source.leave();
     // Nothing happens to a program that has ended; one whose reader stopped early is not waited for.
     child.kill();
     child.stdout.destroy();
