@@ -19,5 +19,6 @@ export const COMMANDS: Readonly<Record<CommandName, () => Promise<RunCommand>>> 
   'vma config': async () => (await import('./vma/config.js')).vmaConfig,
   'vma info': async () => (await import('./vma/info.js')).vmaInfo,
   'vma verify': async () => (await import('./vma/verify.js')).vmaVerify,
+  'vma extract': async () => (await import('./vma/extract.js')).vmaExtract,
   completion: async () => (await import('./completion.js')).completion,
 };

@@ -87,6 +87,7 @@ const NAMES: readonly CommandName[] = [
   'vma config',
   'vma info',
   'vma verify',
+  'vma extract',
   'vma create',
   'vma repack',
 ];

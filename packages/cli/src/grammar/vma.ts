@@ -2,7 +2,7 @@ import { Argument, Command, Option } from 'commander';
 import { create, repack } from './archives.js';
 
 /** The commands of the group `vma`. */
-export const vmaCommands = (): Command[] => [list(), config(), info(), verify(), create(), repack()];
+export const vmaCommands = (): Command[] => [list(), config(), info(), verify(), extract(), create(), repack()];
 
 const archive = (): Argument => new Argument('<archive>', 'a file, also compressed, or - for standard input');
 
@@ -41,3 +41,21 @@ const verify = (): Command =>
     .option('--read', 'read every byte, also where there is nothing to compare it with')
     .option('--hash', 'show the SHA-256 of every device')
     .option('--salvage', 'show what can be had of each device, and every damage');
+
+const several = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
+
+const extract = (): Command =>
+  new Command('extract')
+    .description('write the devices of an archive to files, block devices, NBD servers or standard output')
+    .addArgument(archive())
+    .argument('[folder]', 'for devices that have no other target, and for configurations')
+    .addOption(
+      new Option('-d, --device <names>', 'only these, separated by commas; by name or number').argParser(several),
+    )
+    .addOption(new Option('--skip <names>', 'all but these').argParser(several))
+    .addOption(
+      new Option('--map <name=target>', 'a file, a block device, an nbd… URI or - for one device').argParser(several),
+    )
+    .option('--compat', 'name files as Proxmox does: disk-<name>.raw')
+    .option('--force', 'write into a folder that is not empty, and replace files that exist')
+    .option('--salvage', 'also of a damaged archive: give what is there; what is missing is zeros');

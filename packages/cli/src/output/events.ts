@@ -17,6 +17,7 @@ export type CommandName =
   | 'vma config'
   | 'vma info'
   | 'vma verify'
+  | 'vma extract'
   | 'export'
   | 'import'
   | 'vma create'

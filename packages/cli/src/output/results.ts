@@ -55,6 +55,7 @@ export function resultLines(item: ItemSummary): string[] {
     case 'vma config':
     case 'vma info':
     case 'vma verify':
+    case 'vma extract':
       return vmaLines(item);
     case 'completion':
       return item.script.trimEnd().split('\n');

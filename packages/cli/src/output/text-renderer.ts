@@ -81,6 +81,9 @@ export class TextRenderer implements Renderer {
         `${printable(event.disk)}: audit of ${formatBytes(event.planned)} of what is called unchanged, ${share}`,
       );
       this.#lineAt.set(event.disk, this.#world.now());
+    } else if (event.command === 'vma extract') {
+      this.#say(`${printable(event.disk)}: extraction of ${formatBytes(event.size)}`);
+      this.#lineAt.set(event.disk, this.#world.now());
     } else if (event.command === 'copy') {
       const verified = event.planned > event.size ? ', to be verified' : '';
       this.#say(`${printable(event.disk)}: copy of ${formatBytes(event.size)}${verified}`);
@@ -172,6 +175,7 @@ const auditText = ({ read }: DiskResult): string => `${formatBytes(read)} audite
 function finishedText(command: CommandName, { read, data, stored }: DiskResult): string {
   if (command === 'restore') return `${formatBytes(read)} written`;
   if (command === 'copy') return `${formatBytes(read)} read, ${formatBytes(data)} data`;
+  if (command === 'vma extract') return `${formatBytes(data)} data`;
   if (command === 'verify') return `${formatBytes(read)} checked`;
   return `${formatBytes(read)} read, ${formatBytes(data)} data, ${formatBytes(stored)} stored`;
 }
@@ -182,6 +186,6 @@ const isAnswer = (event: SummaryEvent): boolean =>
   (event.command === 'info' ||
     event.command === 'map' ||
     event.command === 'completion' ||
-    (event.command.startsWith('vma ') && !('written' in event)) ||
+    (event.command.startsWith('vma ') && !('written' in event) && event.command !== 'vma extract') ||
     (event.command === 'verify' && event.damage.length > 0) ||
     (event.command === 'doctor' && event.state !== 'good'));

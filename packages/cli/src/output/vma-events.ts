@@ -20,7 +20,22 @@ export type VmaItem =
       readonly contents: readonly VmaContentFacts[];
       /** What can be had was asked for. */
       readonly salvage: boolean;
-    } & VmaStructure);
+    } & VmaStructure)
+  | VmaExtraction;
+
+/** What became of one device, or of one configuration. */
+export type VmaExtraction =
+  | {
+      readonly command: 'vma extract';
+      readonly device: string;
+      /** As it was written, or the file in the folder. */
+      readonly target: string;
+      readonly size: number;
+      readonly written: number;
+      /** Ranges that the archive lacks, and that are zeros now; empty unless it was salvaged. */
+      readonly missing: readonly { readonly offset: number; readonly length: number }[];
+    }
+  | { readonly command: 'vma extract'; readonly config: string; readonly target: string; readonly size: number };
 
 /** What the header of an archive says. */
 export interface VmaArchiveFacts {

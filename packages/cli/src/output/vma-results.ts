@@ -5,6 +5,7 @@ import type {
   VmaClusterFacts,
   VmaContentFacts,
   VmaDamageFacts,
+  VmaExtraction,
   VmaItem,
   VmaStructure,
 } from './vma-events.js';
@@ -25,6 +26,8 @@ export function vmaLines(item: VmaItem): string[] {
       return [...pairLines([...headerPairs(item.archive), extentPair(item)]), '', ...clusterLines(item.clusters)];
     case 'vma verify':
       return verificationLines(item);
+    case 'vma extract':
+      return extractionLines(item);
   }
 }
 
@@ -100,6 +103,18 @@ const REASONS: Readonly<Record<NonNullable<VmaContentFacts['reason']>, string>> 
   incomplete: 'clusters are missing',
   'not-ordered': 'its clusters come out of order from a pipe or a compressed file; decompress it into a file',
 };
+
+function extractionLines(item: VmaExtraction): string[] {
+  const what = printable('device' in item ? item.device : item.config);
+  const target = printable(item.target);
+  if ('config' in item) return [`${what} written to ${target}: ${formatBytes(item.size)}`];
+  const { size, written, missing } = item;
+  const lost = missing.reduce((sum, { length }) => sum + length, 0);
+  return [
+    `${what} extracted to ${target}: ${formatBytes(size)}, ${formatBytes(written)} data`,
+    ...(lost === 0 ? [] : [`  missing, and zeros now: ${formatBytes(lost)} in ${missing.length} ranges`]),
+  ];
+}
 
 const salvageLines = ({ clusters }: Verification): string[] =>
   clusters.map(({ device, clusters: all, missing }) => {

@@ -19,6 +19,7 @@ const command = z.enum([
   'vma config',
   'vma info',
   'vma verify',
+  'vma extract',
   'vma create',
   'vma repack',
 ]);
@@ -281,6 +282,22 @@ export const JSON_LINE = z.union([
       }),
     ),
     salvage: z.boolean(),
+  }),
+  z.strictObject({
+    ...item,
+    command: z.literal('vma extract'),
+    device: z.string(),
+    target: z.string(),
+    size: bytes,
+    written: bytes,
+    missing: z.array(z.strictObject({ offset: bytes, length: bytes })),
+  }),
+  z.strictObject({
+    ...item,
+    command: z.literal('vma extract'),
+    config: z.string(),
+    target: z.string(),
+    size: bytes,
   }),
   z.strictObject({ ...item, command: z.literal('completion'), script: z.string() }),
   z.strictObject({

@@ -33,12 +33,17 @@ export interface BlockReader extends AsyncDisposable {
   allocation?(range: Extent, options?: WithSignal): AsyncIterable<AllocationExtent>;
 }
 
-/** A disk that can be written: the target of a restore. Calls come in ascending order of offset, and never overlap. */
+/**
+ * A disk that can be written: the target of a restore. Calls never overlap, and come in ascending order of offset unless the
+ * target says that it takes any.
+ */
 export interface BlockWriter extends AsyncDisposable {
   readonly size: number;
   readonly limits: BlockLimits;
   /** True where what is never written reads as zero, so that `zero` need not be called. */
   readonly zeroed: boolean;
+  /** Present where calls may come in any order. */
+  readonly anyOrder?: true;
 
   /** `bytes` belongs to the writer until the promise settles. */
   write(offset: number, bytes: Buffer, options?: WithSignal): Promise<void>;

@@ -46,6 +46,7 @@ class NbdTarget implements BlockWriter {
   readonly limits: BlockLimits;
   /** An export may hold anything. */
   readonly zeroed = false;
+  readonly anyOrder = true;
   readonly #client: NbdClient;
 
   constructor(client: NbdClient) {

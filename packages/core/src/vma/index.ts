@@ -17,6 +17,14 @@ export {
 } from './digest-archive.js';
 export { DigestingSink } from './digesting-sink.js';
 export type { VmaSink } from './extent-output.js';
+export {
+  type ExtractedDevice,
+  type ExtractOptions,
+  type ExtractReport,
+  type ExtractTarget,
+  extractArchive,
+  type PlanExtraction,
+} from './extract-archive.js';
 export * from './identity.js';
 export { type ImageReadOptions, type VmaFingerprint, VmaImageReader } from './image-reader.js';
 export { type DeviceFacts, isVmstate } from './ledger.js';
@@ -38,6 +46,7 @@ export { sidecarChecks } from './sidecar-check.js';
 export { SidecarDecoder } from './sidecar-decode.js';
 export { readSidecar, writeSidecar } from './sidecar-file.js';
 export type { NewVmaArchive, NewVmaDevice } from './specification.js';
+export { openStreamTarget } from './stream-target.js';
 export type { DeviceReport, VerifyArchiveOptions, VerifyProgress, VmaReport } from './verification.js';
 export { type VerifySource, verifyArchive } from './verify.js';
 export * from './words.js';

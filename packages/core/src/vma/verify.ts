@@ -28,7 +28,7 @@ export async function verifyArchive(source: VerifySource, options: VerifyArchive
 }
 
 /** The file, if it can be read at any place: it is a regular one, and not compressed. */
-async function openPlain(path: string): Promise<PositionFile | undefined> {
+export async function openPlain(path: string): Promise<PositionFile | undefined> {
   let file: PositionFile;
   try {
     file = await PositionFile.open(path);

@@ -39,6 +39,7 @@ export function openFileTarget(path: string, options: FileTargetOptions = {}): O
 class FileWriter implements BlockWriter {
   readonly size: number;
   readonly limits = LIMITS;
+  readonly anyOrder = true;
   readonly zeroed: boolean;
   readonly #target: CopyTarget;
   /** Null where what is never written reads as zero. */
