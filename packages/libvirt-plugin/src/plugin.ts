@@ -1,30 +1,43 @@
-import { type HypervisorPlugin, UnsupportedError } from '@vbackup/core';
+import {
+  type ConnectContext,
+  type Hypervisor,
+  type HypervisorPlugin,
+  NbdClient,
+  type OptionValues,
+} from '@vbackup/core';
+import type { DependencyContainer } from 'tsyringe';
+import { type ExportOpener, ExportOpenerToken, LibvirtHypervisor, LibvirtLink } from './backup/index.js';
 import { OpenLibvirtToken } from './connection/index.js';
+import { LIBVIRT_OPTIONS, parseOptions } from './options.js';
 import { openLibvirt } from './process/index.js';
 
-/**
- * The place of libvirt and QEMU. It has a name, its option and a way to speak to libvirt, and refuses to connect: it cannot
- * make backups yet.
- */
+/** libvirt and QEMU: backup jobs in pull mode, with checkpoints. */
 export const libvirtPlugin: HypervisorPlugin = {
   name: 'libvirt',
-  description: 'libvirt and QEMU (not implemented yet)',
-  options: {
-    uri: { type: 'string', description: 'connection URI, as virsh takes it', placeholder: 'URI' },
-  },
-  register(container) {
-    // What a program registered before stays in place.
-    if (!container.isRegistered(OpenLibvirtToken, true))
-      container.register(OpenLibvirtToken, { useValue: openLibvirt });
-  },
-  /** @throws UnsupportedError VB_LIBVIRT_NOT_IMPLEMENTED always */
-  async connect() {
-    throw new UnsupportedError(
-      'VB_LIBVIRT_NOT_IMPLEMENTED',
-      'this version of vbackup cannot back up libvirt guests yet',
-      {
-        cure: 'use virtnbdbackup for now; its backups stay readable',
-      },
-    );
-  },
+  description: 'QEMU guests of libvirt: backup jobs with dirty bitmaps, read over NBD',
+  options: LIBVIRT_OPTIONS,
+  register,
+  connect,
 };
+
+const openExport: ExportOpener = (options) => NbdClient.connect(options);
+
+/** What a program registered before stays in place. */
+function register(container: DependencyContainer): void {
+  if (!container.isRegistered(OpenLibvirtToken, true)) container.register(OpenLibvirtToken, { useValue: openLibvirt });
+  if (!container.isRegistered(ExportOpenerToken, true)) container.register(ExportOpenerToken, { useValue: openExport });
+}
+
+async function connect(values: OptionValues, { container, signal, onWarning }: ConnectContext): Promise<Hypervisor> {
+  const options = parseOptions(values);
+  const { uri, user, password } = options;
+  const openConnection = container.resolve(OpenLibvirtToken);
+  const first = await openConnection({ uri, user, password, signal });
+  return new LibvirtHypervisor({
+    // A later connection has to clean up also where the user's signal was raised.
+    link: new LibvirtLink(() => openConnection({ uri, user, password }), first),
+    openExport: container.resolve(ExportOpenerToken),
+    options,
+    warn: (warning) => onWarning?.(warning),
+  });
+}

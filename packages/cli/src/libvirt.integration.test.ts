@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { requireTools } from '@vbackup/core/testing';
+import { type LabDomain, LIBVIRT_LAB_TOOLS, type LibvirtLab, startLibvirtLab } from '@vbackup/lab';
+import { type CommandResult, runCommand } from './testing/command.js';
+
+const KIB = 2 ** 10;
+const MIB = 2 ** 20;
+const SIZES = { vda: 16 * MIB, vdb: 4 * MIB, vdc: 8 * MIB } as const;
+type Target = keyof typeof SIZES;
+
+const idOf = (out: string): string => /^[0-9a-f]{16}/m.exec(out)?.[0] ?? assert.fail(`no id in ${out}`);
+
+/** What a disk must hold, by every write that was made to it. */
+class Model {
+  readonly #disks = new Map<string, Buffer>();
+
+  constructor() {
+    for (const [target, size] of Object.entries(SIZES)) this.#disks.set(target, Buffer.alloc(size));
+  }
+
+  fill(target: string, offset: number, length: number, value: number): void {
+    this.disk(target).fill(value, offset, offset + length);
+  }
+
+  disk(target: string): Buffer {
+    return this.#disks.get(target) ?? assert.fail(`no disk ${target}`);
+  }
+
+  copy(): ReadonlyMap<string, Buffer> {
+    return new Map([...this.#disks].map(([target, bytes]) => [target, Buffer.from(bytes)]));
+  }
+}
+
+describe('vbackup of libvirt guests', function () {
+  this.timeout(120_000);
+  let lab: LibvirtLab;
+  let domain: LabDomain;
+  let model: Model;
+
+  const vbackup = (line: string): Promise<CommandResult> =>
+    runCommand(line.split(' '), { cwd: lab.folder, env: { VBACKUP_LIBVIRT_URI: lab.uri } });
+  const done = async (line: string): Promise<string> => {
+    const { code, out, err } = await vbackup(line);
+    assert.equal(code, 0, `vbackup ${line}\n${out}${err}`);
+    return out + err;
+  };
+  const refused = async (line: string, exitCode: number, code: string): Promise<string> => {
+    const { code: ended, out, err } = await vbackup(line);
+    assert.equal(ended, exitCode, `vbackup ${line}\n${out}${err}`);
+    assert.match(err, new RegExp(`\\[${code}\\]`));
+    return err;
+  };
+  const backUp = (selector = 'web', more = ''): Promise<string> =>
+    done(`--hypervisor libvirt ${selector} -r repo --libvirt-scratch ${lab.images}${more}`);
+
+  const write = async (target: Target, offset: number, length: number, value: number): Promise<void> => {
+    await domain.dirty(target, `write -P ${value} ${offset} ${length}`);
+    model.fill(target, offset, length, value);
+  };
+  const zero = async (target: Target, command: string, offset: number, length: number): Promise<void> => {
+    await domain.dirty(target, `${command} ${offset} ${length}`);
+    model.fill(target, offset, length, 0);
+  };
+
+  it('names the domain that is not there', () => refused('--hypervisor libvirt wob -r repo', 10, 'VB_GUEST_NOT_FOUND'));
+
+  let restores = 0;
+  const assertRestores = async (backup: string, expected: ReadonlyMap<string, Buffer>): Promise<void> => {
+    for (const [target, bytes] of expected) {
+      restores += 1;
+      const file = join(lab.folder, `restored-${restores}.raw`);
+      await done(`restore ${backup} ${file} --disk ${target} -r repo`);
+      assert.ok((await readFile(file)).equals(bytes), `${target} of ${backup} is not what it was`);
+      await rm(file);
+    }
+  };
+  const checkpoints = async (): Promise<readonly string[]> =>
+    (await lab.virsh('checkpoint-list', 'web', '--name')).split('\n').filter((line) => line !== '');
+  /** No job, no scratch file, no socket, and a guest that runs. */
+  const assertClean = async (): Promise<void> => {
+    const left = (await readdir(lab.images)).filter((name) => name.startsWith('vbackup-'));
+    assert.deepEqual([left, await domain.state()], [[], 'running']);
+    assert.match(await lab.virsh('domjobinfo', 'web'), /None/);
+  };
+
+  before(async function () {
+    this.timeout(300_000);
+    requireTools(this, LIBVIRT_LAB_TOOLS);
+    lab = await startLibvirtLab();
+    domain = await lab.define({
+      name: 'web',
+      guest: 'seabios',
+      withoutAgentChannel: true,
+      disks: [
+        { target: 'vda', size: SIZES.vda },
+        { target: 'vdb', size: SIZES.vdb, format: 'raw' },
+        { target: 'vdc', size: SIZES.vdc, createOptions: 'cluster_size=4096' },
+      ],
+    });
+    await domain.start();
+    model = new Model();
+  });
+  after(async () => lab?.[Symbol.asyncDispose]());
+
+  it('makes a full and increments of all disks at one instant, and every one comes back byte for byte', async () => {
+    await write('vda', MIB, 2 * MIB, 0xaa);
+    await write('vdb', 64 * KIB, 256 * KIB, 0xbb);
+    await write('vdc', 5 * MIB, MIB, 0xcc);
+    const full = await backUp();
+    assert.match(full, / full \(first-backup\) of web/);
+    const afterFull = model.copy();
+    assert.match((await checkpoints()).join(), /^vbackup-[0-9a-f]{8}-[0-9a-z]{26}$/);
+    await assertClean();
+
+    await write('vda', 8 * MIB + 512, 512, 0x11);
+    await zero('vda', 'write -z', MIB + 64 * KIB, 128 * KIB);
+    await zero('vda', 'discard', 2 * MIB, 512 * KIB);
+    await zero('vdc', 'write -z -u', 5 * MIB + 4 * KIB, 8 * KIB);
+    await write('vdb', 2 * MIB, 4 * KIB, 0x22);
+    await zero('vdb', 'write -z', 64 * KIB, 4 * KIB);
+    const first = await backUp();
+    assert.match(first, / inc of web/);
+    const afterFirst = model.copy();
+    assert.equal((await checkpoints()).length, 1, 'the checkpoint that was replaced is gone');
+
+    await write('vdc', 0, 4 * KIB, 0x33);
+    const second = await backUp();
+    assert.match(second, / inc of web/);
+    await assertRestores(idOf(full), afterFull);
+    await assertRestores(idOf(first), afterFirst);
+    await assertRestores(idOf(second), model.copy());
+    await assertClean();
+    const info = await done(`info ${idOf(second)} -r repo`);
+    assert.match(info, /dirty-bitmap/);
+    assert.match(info, /compare/);
+    assert.match(await done('verify -r repo'), / good /);
+  });
+});

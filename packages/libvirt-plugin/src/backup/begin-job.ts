@@ -1,0 +1,109 @@
+import { join } from 'node:path';
+import { type SnapshotRequest, VBackupError, type WithSignal } from '@vbackup/core';
+import { type CheckpointOwner, newCheckpointXml } from '../checkpoint/index.js';
+import { isLibvirtError } from '../connection/index.js';
+import { jobXml } from '../job/index.js';
+import { type Base, sinceOf } from './base.js';
+import type { ChosenDisks } from './choose-disks.js';
+import type { LibvirtContext } from './context.js';
+import type { GuestPlace } from './guest-id.js';
+import type { JobEntry } from './journal.js';
+import { whileQuiet } from './quiet.js';
+import { dropCheckpoint } from './release.js';
+
+export interface JobRequest extends WithSignal {
+  readonly place: GuestPlace;
+  readonly chosen: ChosenDisks;
+  readonly base: Base;
+  readonly owner: CheckpointOwner;
+  /** Names the checkpoint, the socket and the scratch files. */
+  readonly name: string;
+  readonly request: SnapshotRequest;
+}
+
+export interface BegunJob {
+  readonly entry: JobEntry;
+  /** What the exports tell changes since; less than was asked for where the checkpoint turned out to be broken. */
+  readonly base: Base;
+  /** Our clock, just before the disks were frozen. */
+  readonly time: Date;
+}
+
+/** Freezes the disks and makes the checkpoint at one instant. A checkpoint whose bitmaps are broken is deleted, and nothing asked of it. */
+export async function beginJob(context: LibvirtContext, job: JobRequest): Promise<BegunJob> {
+  try {
+    return await begin(context, job);
+  } catch (error) {
+    const { base } = job;
+    const name = base.kind === 'checkpoint' ? base.name : null;
+    if (base.kind !== 'checkpoint' || name === null) throw error;
+    if (!isLibvirtError(error, 'VB_LIBVIRT_CHECKPOINT_INCONSISTENT', 'VB_LIBVIRT_NO_CHECKPOINT')) throw error;
+    const { domain } = job.place;
+    await job.request.journal.record({ step: 'drop-checkpoint', domain, checkpoint: name });
+    await dropCheckpoint(await context.link.get(), domain, name, { signal: job.signal });
+    const lost = { kind: 'lost', record: base.record, reason: 'tracking-lost', detail: error.libvirtMessage } as const;
+    return begin(context, { ...job, base: lost });
+  }
+}
+
+async function begin(context: LibvirtContext, job: JobRequest): Promise<BegunJob> {
+  const { place, chosen, base, request, signal } = job;
+  const { journal } = request;
+  const { domain } = place;
+  const files = filesOf(context.options.scratchFolder, job);
+  const disks = chosen.disks.map((choice, at) => ({
+    target: choice.disk.target,
+    scratch: files.scratches[at] ?? '',
+    since: sinceOf(base, choice),
+  }));
+  const xml = jobXml({ server: { kind: 'unix', socket: files.socket }, disks, leftOut: chosen.others });
+  const checkpointXml = checkpointXmlOf(job);
+  const entry: JobEntry = {
+    step: 'job',
+    domain,
+    ...files,
+    checkpoint: checkpointXml === undefined ? null : job.name,
+    keep: request.keepCheckpoint,
+    owner: { ...job.owner },
+  };
+  const work = async (): Promise<Date> => {
+    const libvirt = await context.link.get();
+    await journal.record({ ...entry });
+    const time = new Date();
+    await libvirt.beginBackup(domain, { xml, checkpointXml }, { signal });
+    return time;
+  };
+  const time = await whileQuiet(context, { domain, journal, signal }, work);
+  return { entry, base, time };
+}
+
+/** Undefined where no later increment shall stand on it, or no disk can record changes. */
+function checkpointXmlOf({ chosen, name, owner, request }: JobRequest): string | undefined {
+  const targets = (kind: 'tracked' | 'untracked'): readonly string[] =>
+    chosen.disks.filter((choice) => choice.kind === kind).map(({ disk }) => disk.target);
+  const tracked = targets('tracked');
+  if (!request.keepCheckpoint || tracked.length === 0) return undefined;
+  return newCheckpointXml({ name, owner, tracked, untracked: [...targets('untracked'), ...chosen.others] });
+}
+
+function filesOf(folder: string, { name, place, chosen }: JobRequest): Pick<JobEntry, 'socket' | 'scratches'> {
+  const scratches = chosen.disks.map(({ disk }) => join(folder, `${name}.${disk.target}.scratch`));
+  return { socket: join(folder, socketName(name, place)), scratches };
+}
+
+const socketName = (name: string, { disk }: GuestPlace): string =>
+  disk === null ? `${name}.sock` : `${name}.${disk}.sock`;
+
+/** Whether a socket is called like those of the same chain's runs. */
+export function isSocketOf(socket: string, repositoryId: string, { disk }: GuestPlace): boolean {
+  const match = /^vbackup-([0-9a-z]{8})-[0-9a-z]{26}(?:\.([^.]+))?\.sock$/.exec(socket);
+  return match?.[1] === repositoryId.slice(0, 8) && (match[2] ?? null) === disk;
+}
+
+/** @throws VBackupError VB_LIBVIRT_NOT_RUNNING */
+export function requireActive(active: boolean, name: string): void {
+  if (active) return;
+  throw new VBackupError('VB_LIBVIRT_NOT_RUNNING', `the domain ${name} does not run`, {
+    cure: 'start it: this version of vbackup reads only the disks of domains that run',
+  });
+}

@@ -1,0 +1,35 @@
+import type { Diagnosis, Guest, Hypervisor, Leftover, Snapshot, SnapshotRequest, WithSignal } from '@vbackup/core';
+import { diagnoseHost } from '../diagnose.js';
+import type { LibvirtContext } from './context.js';
+import { findGuest } from './find-guest.js';
+import { recoverLeftover } from './recovery.js';
+import { takeSnapshot } from './snapshot.js';
+
+/** A connection to one libvirt daemon. */
+export class LibvirtHypervisor implements Hypervisor {
+  readonly #context: LibvirtContext;
+
+  constructor(context: LibvirtContext) {
+    this.#context = context;
+  }
+
+  async find(selector: string, options: WithSignal = {}): Promise<Guest> {
+    return findGuest(await this.#context.link.get(), selector, options);
+  }
+
+  snapshot(guest: Guest, request: SnapshotRequest, options: WithSignal = {}): Promise<Snapshot> {
+    return takeSnapshot(this.#context, guest, request, options);
+  }
+
+  recover(leftover: Leftover, options: WithSignal = {}): Promise<void> {
+    return recoverLeftover(this.#context, leftover, options);
+  }
+
+  async *diagnose(options: WithSignal = {}): AsyncIterable<Diagnosis> {
+    yield* diagnoseHost(await this.#context.link.get(), options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#context.link[Symbol.asyncDispose]();
+  }
+}

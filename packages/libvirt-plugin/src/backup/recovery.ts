@@ -1,0 +1,43 @@
+import type { Leftover, WithSignal } from '@vbackup/core';
+import type { LibvirtContext } from './context.js';
+import { type JournalEntry, parseEntries } from './journal.js';
+import { resume, thaw } from './quiet.js';
+import { dropCheckpoint, finishJob, undoJob } from './release.js';
+
+const THAW_TIMEOUT_MS = 30_000;
+
+/** Finishes or undoes what a run that died left at a domain. Idempotent. */
+export async function recoverLeftover(
+  context: LibvirtContext,
+  leftover: Leftover,
+  options: WithSignal = {},
+): Promise<void> {
+  const entries = parseEntries(leftover.entries);
+  const timeout = AbortSignal.timeout(THAW_TIMEOUT_MS);
+  const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
+  // The guest first: it may stand still.
+  for (const domain of openOnes(entries, 'freeze', 'thawed')) await thaw(context, domain, signal);
+  for (const domain of openOnes(entries, 'pause', 'resumed')) await resume(context, domain);
+  const libvirt = await context.link.get();
+  for (const entry of entries) {
+    if (entry.step === 'drop-checkpoint') await dropCheckpoint(libvirt, entry.domain, entry.checkpoint, options);
+  }
+  // A second try has the same socket and checkpoint as the first.
+  const job = entries.findLast((entry) => entry.step === 'job');
+  if (job === undefined) return;
+  await (leftover.committed ? finishJob(libvirt, job, options) : undoJob(libvirt, job, options));
+}
+
+/** The domains to which something was done that was not taken back. */
+function openOnes(
+  entries: readonly JournalEntry[],
+  begin: JournalEntry['step'],
+  end: JournalEntry['step'],
+): readonly string[] {
+  const open = new Set<string>();
+  for (const { step, domain } of entries) {
+    if (step === begin) open.add(domain);
+    if (step === end) open.delete(domain);
+  }
+  return [...open];
+}

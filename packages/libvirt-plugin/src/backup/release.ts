@@ -1,0 +1,92 @@
+import { rm } from 'node:fs/promises';
+import type { WithSignal } from '@vbackup/core';
+import { descriptionOf, isOfRepository, parseCheckpointXml } from '../checkpoint/index.js';
+import { type DomainFacts, isLibvirtError, type LibvirtConnection } from '../connection/index.js';
+import type { JobEntry } from './journal.js';
+import { abortJob, findJob } from './running-job.js';
+
+/** After the backup is durable: ends the job and deletes the checkpoints that the new one replaces. Idempotent. */
+export async function finishJob(libvirt: LibvirtConnection, job: JobEntry, options: WithSignal): Promise<void> {
+  const domain = await endJob(libvirt, job, options);
+  // Those of a domain that is off wait for the next backup: libvirt deletes only from images that are open.
+  if (domain?.active !== true || !job.keep) return;
+  for (const { name } of await libvirt.listCheckpoints(job.domain, options)) {
+    if (name === job.checkpoint || !isOfRepository(name, job.owner.repositoryId)) continue;
+    if (await isReplaced(libvirt, { job, name }, options)) await dropCheckpoint(libvirt, job.domain, name, options);
+  }
+}
+
+/** Ends the job and deletes its checkpoint. Idempotent. */
+export async function undoJob(libvirt: LibvirtConnection, job: JobEntry, options: WithSignal): Promise<void> {
+  const domain = await endJob(libvirt, job, options);
+  if (domain?.active !== true || job.checkpoint === null) return;
+  await dropCheckpoint(libvirt, job.domain, job.checkpoint, options);
+}
+
+/** A domain and each of its disks may have chains of their own in one repository. */
+async function isReplaced(
+  libvirt: LibvirtConnection,
+  { job, name }: { readonly job: JobEntry; readonly name: string },
+  options: WithSignal,
+): Promise<boolean> {
+  try {
+    const xml = await libvirt.checkpointXml(job.domain, name, { ...options, withoutDomain: true });
+    return parseCheckpointXml(xml).description === descriptionOf(job.owner);
+  } catch (error) {
+    if (isLibvirtError(error, 'VB_LIBVIRT_NO_CHECKPOINT')) return false;
+    throw error;
+  }
+}
+
+/** Also one whose bitmaps are gone or broken, as they are after QEMU was killed. */
+export async function dropCheckpoint(
+  libvirt: LibvirtConnection,
+  domain: string,
+  name: string,
+  options: WithSignal,
+): Promise<void> {
+  try {
+    await libvirt.deleteCheckpoint(domain, name, options);
+  } catch (error) {
+    if (isLibvirtError(error, 'VB_LIBVIRT_NO_CHECKPOINT', 'VB_LIBVIRT_NO_DOMAIN')) return;
+    if (!isLibvirtError(error, 'VB_LIBVIRT_FAILED', 'VB_LIBVIRT_CHECKPOINT_INCONSISTENT')) throw error;
+    // libvirt does not delete a checkpoint of whose bitmaps one is missing.
+    await libvirt.deleteCheckpoint(domain, name, { ...options, metadataOnly: true });
+  }
+}
+
+/** @returns the domain; null if it is gone, and everything of it */
+async function endJob(libvirt: LibvirtConnection, job: JobEntry, options: WithSignal): Promise<DomainFacts | null> {
+  const domain = await domainOrNull(libvirt, job.domain, options);
+  if (domain?.active === true) {
+    const running = await findJob(libvirt, job.domain, options);
+    if (running?.socket === job.socket) await abortJob(libvirt, job.domain, options);
+    await resumeAfterFullScratch(libvirt, job.domain, options);
+  }
+  // libvirt removes them itself, unless it was killed.
+  for (const file of [job.socket, ...job.scratches]) await rm(file, { force: true });
+  return domain;
+}
+
+/** A guest that was paused because its scratch file was full goes on when the job is gone. */
+export async function resumeAfterFullScratch(
+  libvirt: LibvirtConnection,
+  domain: string,
+  options: WithSignal,
+): Promise<void> {
+  const facts = await domainOrNull(libvirt, domain, options);
+  if (facts?.state === 'paused' && facts.pausedReason === 'io-error') await libvirt.resumeDomain(domain, options);
+}
+
+export async function domainOrNull(
+  libvirt: LibvirtConnection,
+  uuid: string,
+  options: WithSignal,
+): Promise<DomainFacts | null> {
+  try {
+    return await libvirt.findDomain({ uuid }, options);
+  } catch (error) {
+    if (isLibvirtError(error, 'VB_LIBVIRT_NO_DOMAIN')) return null;
+    throw error;
+  }
+}

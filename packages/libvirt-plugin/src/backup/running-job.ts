@@ -1,0 +1,73 @@
+import { basename } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { VBackupError, type WithSignal } from '@vbackup/core';
+import { isLibvirtError, type LibvirtConnection } from '../connection/index.js';
+import { parseJob, type RunningJob } from '../job/index.js';
+
+const POLL_MS = 100;
+const END_TIMEOUT_MS = 30_000;
+
+/**
+ * The backup job that runs; null if none does.
+ * @throws VBackupError VB_LIBVIRT_XML
+ */
+export async function findJob(
+  libvirt: LibvirtConnection,
+  domain: string,
+  options: WithSignal,
+): Promise<RunningJob | null> {
+  const xml = await libvirt.backupXml(domain, options);
+  return xml === null ? null : parseJob(xml);
+}
+
+/**
+ * Makes sure that no job runs before one is begun: libvirt would block for 30 s, and nothing could be said about the cause.
+ * A job of an earlier run of the same chain is dead, for the place in the repository is locked: it is ended.
+ * @param isDead - by the name of the socket
+ * @throws VBackupError VB_LIBVIRT_JOB
+ */
+export async function clearWay(
+  libvirt: LibvirtConnection,
+  { domain, isDead }: { readonly domain: string; readonly isDead: (socketName: string) => boolean },
+  options: WithSignal,
+): Promise<RunningJob | null> {
+  const { state, operation } = await libvirt.jobFacts(domain, options);
+  const job = await findJob(libvirt, domain, options);
+  if (job?.socket !== undefined && job.socket !== null && isDead(basename(job.socket))) {
+    await abortJob(libvirt, domain, options);
+    return job;
+  }
+  if (job === null && state !== 'bounded' && state !== 'unbounded') return null;
+  const where = job?.socket === undefined || job.socket === null ? '' : ` at ${job.socket}`;
+  throw new VBackupError(
+    'VB_LIBVIRT_JOB',
+    `the domain has a job already: ${job === null ? operation : 'backup'}${where}`,
+    {
+      cure: 'wait until it ends (virsh domjobinfo), or end it with virsh domjobabort if nobody needs it any more',
+    },
+  );
+}
+
+/** Ends the job that runs, and returns when it is gone; no job is as good. */
+export async function abortJob(libvirt: LibvirtConnection, domain: string, options: WithSignal): Promise<void> {
+  try {
+    await libvirt.abortJob(domain, options);
+  } catch (error) {
+    if (!isLibvirtError(error, 'VB_LIBVIRT_INVALID_STATE', 'VB_LIBVIRT_NO_DOMAIN')) throw error;
+    return;
+  }
+  const deadline = AbortSignal.timeout(END_TIMEOUT_MS);
+  while ((await jobOf(libvirt, domain, options)) !== null) {
+    if (deadline.aborted) throw new VBackupError('VB_LIBVIRT_JOB', 'the backup job does not end');
+    await delay(POLL_MS, undefined, options);
+  }
+}
+
+async function jobOf(libvirt: LibvirtConnection, domain: string, options: WithSignal): Promise<string | null> {
+  try {
+    return await libvirt.backupXml(domain, options);
+  } catch (error) {
+    if (isLibvirtError(error, 'VB_LIBVIRT_NO_DOMAIN')) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import type { Checkpoint, Snapshot } from '@vbackup/core';
+import { checkpointName, makeUlid, newCheckpointXml, parseCheckpointRecord } from '../checkpoint/index.js';
+import { parseJob } from '../job/index.js';
+import { Fixture, MemoryJournal, REPOSITORY, type RequestOptions, request } from '../testing/fixture.js';
+
+const MIB = 2 ** 20;
+
+describe('a snapshot of a libvirt domain', () => {
+  let fixture: Fixture;
+  beforeEach(async () => {
+    fixture = await Fixture.make();
+  });
+  afterEach(() => fixture[Symbol.asyncDispose]());
+
+  const take = (options: RequestOptions = {}): Promise<Snapshot> =>
+    fixture.hypervisor().snapshot(fixture.guest, request(options));
+  /** A whole backup. @returns what a later one stands on */
+  const backUp = async (options: RequestOptions = {}): Promise<Checkpoint> => {
+    await using snapshot = await take(options);
+    await snapshot.confirm?.();
+    await snapshot.commit();
+    return snapshot.checkpoint ?? assert.fail('no checkpoint');
+  };
+  const names = (): readonly string[] => fixture.domain.checkpoints.map(({ name }) => name);
+  const changesOf = (snapshot: Snapshot): unknown =>
+    Object.fromEntries(snapshot.disks.map((disk) => [disk.name, disk.changes]));
+  const foreign = (name: string, guestId: string): void => {
+    const owner = { repositoryId: REPOSITORY, guestId };
+    const xml = newCheckpointXml({ name, owner, tracked: ['vda'], untracked: [] });
+    fixture.domain.checkpoints.push({ name, parent: null, xml });
+  };
+
+  it('reads everything at first, and notes the job before it is begun', async () => {
+    const journal = new MemoryJournal();
+    fixture.libvirt.fail('beginBackup', new Error('the machine stops here'));
+    await assert.rejects(take({ journal }), /the machine stops here/);
+    assert.partialDeepStrictEqual(journal.entries, [{ step: 'job', keep: true, owner: { repositoryId: REPOSITORY } }]);
+    await using snapshot = await take();
+    assert.deepEqual(changesOf(snapshot), { vda: { kind: 'all' }, vdb: { kind: 'all' } });
+    assert.deepEqual(
+      snapshot.configuration.map(({ name }) => name),
+      ['domain.xml', 'libvirt.json', 'checkpoint.xml'],
+    );
+  });
+
+  it('asks for the dirty blocks of a qcow2, compares a raw disk, and replaces the checkpoint only at the end', async () => {
+    const since = await backUp();
+    const [base] = names();
+    fixture.exports.dirty.set('vda', [{ offset: 65_536, length: 65_536 }]);
+    {
+      await using snapshot = await take({ since });
+      assert.deepEqual(changesOf(snapshot), {
+        vda: { kind: 'since', method: 'dirty-bitmap', extents: [{ offset: 65_536, length: 65_536 }] },
+        vdb: { kind: 'compare', method: 'compare', extents: [{ offset: 0, length: MIB }] },
+      });
+      assert.equal(names().length, 2);
+      assert.equal(names()[0], base);
+      await snapshot.commit();
+    }
+    assert.equal(names().length, 1);
+    assert.notEqual(names()[0], base);
+    assert.equal(fixture.domain.job, null);
+  });
+
+  it('takes all that a disk has grown by for dirty', async () => {
+    const since = await backUp();
+    fixture.exports.sizes.set('vda', 2 * MIB);
+    fixture.exports.dirty.set('vda', [{ offset: MIB - 512, length: 1024 }]);
+    await using snapshot = await take({ since });
+    assert.deepEqual(snapshot.disks[0]?.changes, {
+      kind: 'since',
+      method: 'dirty-bitmap',
+      extents: [{ offset: MIB - 512, length: MIB + 512 }],
+    });
+  });
+
+  it('leaves the base where it is for a differential, and makes no checkpoint', async () => {
+    const since = await backUp();
+    const before = names();
+    await using snapshot = await take({ since, keepCheckpoint: false });
+    assert.equal(snapshot.checkpoint, null);
+    await snapshot.commit();
+    assert.deepEqual([names(), fixture.domain.job], [before, null]);
+  });
+
+  it('leaves the checkpoints of others alone: another program, another repository, a disk of the same domain', async () => {
+    const others = ['virtnbdbackup.0', checkpointName('76543210', makeUlid()), checkpointName(REPOSITORY, makeUlid())];
+    for (const name of others) foreign(name, `${fixture.guest.id}:vda`);
+    const stale = checkpointName(REPOSITORY, makeUlid());
+    foreign(stale, fixture.guest.id);
+    const { name } = parseCheckpointRecord(await backUp());
+    assert.deepEqual(names(), [...others, name]);
+  });
+
+  it('undoes everything if the backup is not committed', async () => {
+    await using snapshot = await take();
+    assert.equal(names().length, 1);
+    await snapshot[Symbol.asyncDispose]();
+    assert.deepEqual([names(), fixture.domain.job], [[], null]);
+  });
+
+  it('deletes a checkpoint whose bitmaps are broken, and reads everything', async () => {
+    const since = await backUp();
+    fixture.libvirt.fail('beginBackup', 109);
+    fixture.libvirt.fail('deleteCheckpoint', 1);
+    await using snapshot = await take({ since });
+    assert.partialDeepStrictEqual(snapshot.disks[0]?.changes, { kind: 'all', reason: 'tracking-lost' });
+    assert.equal(names().length, 1);
+    assert.equal(names().includes(parseCheckpointRecord(since).name ?? ''), false);
+  });
+
+  it('tells libvirt again of a checkpoint that it forgot', async () => {
+    const since = await backUp();
+    const { name } = parseCheckpointRecord(since);
+    fixture.domain.checkpoints = [];
+    await using snapshot = await take({ since });
+    assert.equal(names()[0], name);
+    assert.equal(snapshot.disks[0]?.changes.kind, 'since');
+  });
+
+  it('reads everything where the bitmaps of a forgotten checkpoint are gone as well', async () => {
+    const since = await backUp();
+    fixture.domain.checkpoints = [];
+    fixture.libvirt.fail('createCheckpoint', 109);
+    await using snapshot = await take({ since });
+    assert.partialDeepStrictEqual(snapshot.disks[0]?.changes, { kind: 'all', reason: 'base-missing' });
+  });
+
+  for (const [what, change, expected] of [
+    ['of another domain', { domain: 'x' }, { kind: 'all', reason: 'base-foreign' }],
+    ['that did not hold the disk', { disks: [] }, { kind: 'all', reason: 'disk-new' }],
+    [
+      'in which the disk was larger',
+      { disks: [{ target: 'vda', size: 2 * MIB, bitmap: true }] },
+      { kind: 'all', reason: 'disk-shrunk' },
+    ],
+    ['in which the disk had no bitmap', { disks: [{ target: 'vda', size: MIB, bitmap: false }] }, { kind: 'compare' }],
+  ] as const) {
+    it(`after a backup ${what} says ${JSON.stringify(expected)}`, async () => {
+      const since = { ...(await backUp()), ...change };
+      await using snapshot = await take({ since });
+      assert.partialDeepStrictEqual(snapshot.disks[0]?.changes, expected);
+    });
+  }
+
+  it('refuses a domain that has another job', async () => {
+    fixture.domain.job = {
+      xml: "<domainbackup><server transport='unix' socket='/tmp/virtnbdbackup.1'/></domainbackup>",
+    };
+    await assert.rejects(take(), { code: 'VB_LIBVIRT_JOB', message: /virtnbdbackup\.1/ });
+    const socket = `/t/${checkpointName(REPOSITORY, makeUlid())}.vda.sock`;
+    fixture.domain.job = { xml: `<domainbackup><server transport='unix' socket='${socket}'/></domainbackup>` };
+    await assert.rejects(take(), { code: 'VB_LIBVIRT_JOB' });
+    assert.equal(fixture.libvirt.calls.filter((call) => call.startsWith('abortJob')).length, 0);
+  });
+
+  it('ends the job of a dead run of its own chain', async () => {
+    const socket = `/t/${checkpointName(REPOSITORY, makeUlid())}.sock`;
+    fixture.domain.job = { xml: `<domainbackup><server transport='unix' socket='${socket}'/></domainbackup>` };
+    await using snapshot = await take();
+    assert.equal(snapshot.disks.length, 2);
+    assert.notEqual(parseJob(fixture.domain.job.xml).socket, socket);
+  });
+
+  it('refuses a domain that does not run, and one on another machine', async () => {
+    fixture.domain.facts = { ...fixture.domain.facts, active: false, state: 'shut-off' };
+    await assert.rejects(take(), { code: 'VB_LIBVIRT_NOT_RUNNING' });
+    const far = fixture.hypervisor({ uri: 'qemu+ssh://host/system' });
+    await assert.rejects(far.snapshot(fixture.guest, request()), { code: 'VB_LIBVIRT_REMOTE' });
+  });
+
+  it('takes one disk alone, and leaves out what is excluded', async () => {
+    const one = await fixture.hypervisor().find('web:vda');
+    assert.deepEqual(one, { id: `${fixture.guest.id}:vda`, name: 'web:vda', kind: 'disk' });
+    {
+      await using snapshot = await fixture.hypervisor().snapshot(one, request());
+      assert.deepEqual(
+        snapshot.disks.map(({ name }) => name),
+        ['vda'],
+      );
+    }
+    const excluding = fixture.hypervisor({ exclude: ['vda', 'vdx'] });
+    await using snapshot = await excluding.snapshot(fixture.guest, request());
+    assert.deepEqual(
+      snapshot.disks.map(({ name }) => name),
+      ['vdb'],
+    );
+    assert.ok(fixture.warnings.some(({ message }) => message.includes('no disk vdx')));
+    // No disk can have a bitmap: no checkpoint is made, and a later backup compares.
+    assert.deepEqual([names(), parseCheckpointRecord(snapshot.checkpoint ?? {}).name], [[], null]);
+  });
+});

@@ -1,0 +1,223 @@
+import {
+  type Checkpoint,
+  type ConfigurationFile,
+  type Guest,
+  type NbdConnectOptions,
+  type OpenDiskOptions,
+  type Snapshot,
+  type SnapshotDisk,
+  type SnapshotRequest,
+  UnsupportedError,
+  VBackupError,
+  type WithSignal,
+} from '@vbackup/core';
+import {
+  checkpointName,
+  checkpointRecord,
+  makeUlid,
+  parseCheckpointRecord,
+  parseCheckpointXml,
+} from '../checkpoint/index.js';
+import type { LibvirtConnection } from '../connection/index.js';
+import { parseDomain } from '../domain/index.js';
+import { dirtyContext } from '../job/index.js';
+import { findBase, sinceOf } from './base.js';
+import { type BegunJob, beginJob, isSocketOf, requireActive } from './begin-job.js';
+import { type ChosenDisks, chooseDisks, type ReadChoice } from './choose-disks.js';
+import { configurationOf } from './configuration.js';
+import type { JobExport, LibvirtContext } from './context.js';
+import { parseGuestId } from './guest-id.js';
+import type { JobEntry } from './journal.js';
+import { readChanges } from './read-changes.js';
+import { finishJob, undoJob } from './release.js';
+import { clearWay } from './running-job.js';
+import { isRemote } from './uri.js';
+import { JobWatch } from './watch.js';
+import { explain, WatchedReader } from './watched-reader.js';
+
+/** Cleaning up has a time of its own, for the user's signal may have been raised; what is left waits for `recover`. */
+const CLEANUP_TIMEOUT_MS = 30_000;
+
+/** Freezes a running domain's disks: looks first at what can be looked at, then begins the job, then asks what changed. */
+export async function takeSnapshot(
+  context: LibvirtContext,
+  guest: Guest,
+  request: SnapshotRequest,
+  options: WithSignal = {},
+): Promise<Snapshot> {
+  if (isRemote(context.options.uri)) throw remote(context.options.uri);
+  const { signal } = options;
+  const place = parseGuestId(guest.id);
+  const { domain } = place;
+  const { repositoryId, journal, since } = request;
+  const record = since === null ? null : parseCheckpointRecord(since);
+  const libvirt = await context.link.get();
+  const facts = await libvirt.findDomain({ uuid: domain }, { signal });
+  requireActive(facts.active, facts.name);
+  const description = parseDomain(await libvirt.domainXml(domain, { signal }));
+  const { exclude: excluded } = context.options;
+  const chosen = chooseDisks(description, { only: place.disk, excluded, warn: context.warn });
+  await clearWay(libvirt, { domain, isDead: (socket) => isSocketOf(socket, repositoryId, place) }, options);
+  const owner = { repositoryId, guestId: guest.id };
+  const base = await findBase(libvirt, { domain, since: record, owner, journal, signal });
+  const name = checkpointName(repositoryId, makeUlid());
+  // What fails from here on is undone by `recover`, from the journal.
+  const job = await beginJob(context, { place, chosen, base, owner, name, request, signal });
+  const watch = new JobWatch(context, job.entry);
+  try {
+    const disks = await disksOf(context, { chosen, job, watch }, options);
+    const checkpoint = request.keepCheckpoint ? await checkpointOf(libvirt, { chosen, job, disks }, options) : null;
+    const asked = { domain, description, disks: chosen.disks, checkpoint: job.entry.checkpoint, signal };
+    const configuration = await configurationOf(context, libvirt, asked);
+    return new LibvirtSnapshot(context, { job, watch, disks, checkpoint, configuration });
+  } catch (error) {
+    const reason = await explain(error, watch, options);
+    await watch[Symbol.asyncDispose]();
+    throw reason;
+  }
+}
+
+interface Begun {
+  readonly chosen: ChosenDisks;
+  readonly job: BegunJob;
+  readonly watch: JobWatch;
+}
+
+async function disksOf(
+  context: LibvirtContext,
+  { chosen, job, watch }: Begun,
+  options: WithSignal,
+): Promise<readonly SnapshotDisk[]> {
+  const disks: SnapshotDisk[] = [];
+  for (const choice of chosen.disks) {
+    const { disk } = choice;
+    const since = sinceOf(job.base, choice);
+    const contexts = since === null ? [] : [dirtyContext(disk.target)];
+    await using source = await context.openExport(connectOptions(job.entry, disk.target, contexts, options));
+    const changes = await readChanges(source, { target: disk.target, since, base: job.base }, options);
+    const open = async (use: OpenDiskOptions): Promise<WatchedReader> =>
+      new WatchedReader(await openReader(context, { entry: job.entry, watch, target: disk.target }, use), watch);
+    disks.push({
+      name: disk.target,
+      id: disk.target,
+      label: disk.image.source ?? '',
+      size: source.size,
+      changes,
+      open,
+    });
+  }
+  return disks;
+}
+
+async function openReader(
+  context: LibvirtContext,
+  { entry, watch, target }: { readonly entry: JobEntry; readonly watch: JobWatch; readonly target: string },
+  use: OpenDiskOptions,
+): Promise<JobExport> {
+  try {
+    return await context.openExport({ ...connectOptions(entry, target, [], use), connections: use.connections });
+  } catch (error) {
+    throw await explain(error, watch, use);
+  }
+}
+
+const connectOptions = (
+  { socket }: JobEntry,
+  exportName: string,
+  contexts: readonly string[],
+  { signal }: WithSignal,
+): NbdConnectOptions => ({
+  address: { kind: 'unix', path: socket },
+  exportName,
+  metaContexts: ['base:allocation', ...contexts],
+  signal,
+});
+
+interface Kept {
+  readonly chosen: ChosenDisks;
+  readonly job: BegunJob;
+  readonly disks: readonly SnapshotDisk[];
+}
+
+async function checkpointOf(
+  libvirt: LibvirtConnection,
+  { chosen, job, disks }: Kept,
+  { signal }: WithSignal,
+): Promise<Checkpoint> {
+  const { domain, checkpoint: name } = job.entry;
+  const options = { signal, withoutDomain: true };
+  const told = name === null ? null : parseCheckpointXml(await libvirt.checkpointXml(domain, name, options));
+  const tracked = new Set(
+    chosen.disks.filter(({ kind }) => kind === 'tracked').map(({ disk }: ReadChoice) => disk.target),
+  );
+  return checkpointRecord({
+    version: 1,
+    domain,
+    name,
+    creationTime: told?.creationTime ?? Math.floor(job.time.getTime() / 1000),
+    disks: disks.map(({ name: target, size }) => ({ target, size, bitmap: name !== null && tracked.has(target) })),
+  });
+}
+
+interface SnapshotParts {
+  readonly job: BegunJob;
+  readonly watch: JobWatch;
+  readonly disks: readonly SnapshotDisk[];
+  readonly checkpoint: Checkpoint | null;
+  readonly configuration: readonly ConfigurationFile[];
+}
+
+class LibvirtSnapshot implements Snapshot {
+  readonly time: Date;
+  readonly checkpoint: Checkpoint | null;
+  readonly disks: readonly SnapshotDisk[];
+  readonly configuration: readonly ConfigurationFile[];
+  readonly #context: LibvirtContext;
+  readonly #job: JobEntry;
+  readonly #watch: JobWatch;
+  #open = true;
+
+  constructor(context: LibvirtContext, { job, watch, disks, checkpoint, configuration }: SnapshotParts) {
+    this.#context = context;
+    this.#job = job.entry;
+    this.#watch = watch;
+    this.time = job.time;
+    this.disks = disks;
+    this.checkpoint = checkpoint;
+    this.configuration = configuration;
+  }
+
+  /** @throws VBackupError VB_LIBVIRT_JOB_LOST, VB_LIBVIRT_SCRATCH_FULL, VB_LIBVIRT_DOMAIN_STOPPED */
+  async confirm(options: WithSignal = {}): Promise<void> {
+    const fault = await this.#watch.look(options);
+    if (fault !== null) throw fault;
+  }
+
+  async commit(options: WithSignal = {}): Promise<void> {
+    // From here on the checkpoint must not be deleted: the backup stands on it.
+    this.#open = false;
+    await this.#watch[Symbol.asyncDispose]();
+    await finishJob(await this.#context.link.get(), this.#job, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#watch[Symbol.asyncDispose]();
+    try {
+      const signal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
+      await undoJob(await this.#context.link.get(), this.#job, { signal });
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new VBackupError('VB_LIBVIRT_CLEANUP', `the backup job or its checkpoint is still there: ${why}`, {
+        cause,
+        cure: 'vbackup removes it in its next run of this domain',
+      });
+    }
+  }
+}
+
+const remote = (uri: string): UnsupportedError =>
+  new UnsupportedError('VB_LIBVIRT_REMOTE', `the disks of a domain cannot be read from another machine yet: ${uri}`, {
+    cure: 'run vbackup on the host of the domain',
+  });

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { parseOptions } from './options.js';
+
+describe('the options of libvirt', () => {
+  it('have defaults that touch nothing', () => {
+    assert.deepEqual(parseOptions({}), {
+      uri: '',
+      user: undefined,
+      password: undefined,
+      exclude: [],
+      freeze: null,
+      pause: false,
+      scratchFolder: '/var/tmp',
+    });
+  });
+
+  for (const [values, freeze] of [
+    [{ freeze: true }, []],
+    [{ freeze: false }, null],
+    [{ 'freeze-mountpoints': '/, /var,' }, ['/', '/var']],
+    [{ 'freeze-mountpoints': '/', freeze: false }, null],
+  ] as const) {
+    it(`freeze ${JSON.stringify(freeze)} for ${JSON.stringify(values)}`, () => {
+      assert.deepEqual(parseOptions(values).freeze, freeze);
+    });
+  }
+
+  it('split a list at its commas', () => {
+    assert.deepEqual(parseOptions({ exclude: 'vdb, vdc,,' }).exclude, ['vdb', 'vdc']);
+  });
+
+  for (const values of [
+    { 'freeze-mountpoints': 'var' },
+    { scratch: 'tmp' },
+    { scratch: `/${'x'.repeat(40)}` },
+    { pause: 'perhaps' },
+  ]) {
+    it(`refuse ${JSON.stringify(values)}`, () => {
+      assert.throws(() => parseOptions(values), { code: 'VB_PLUGIN_OPTION' });
+    });
+  }
+});
