@@ -70,7 +70,8 @@ async function* through(
   const pumped = settled(pipeline(input, transform));
   let complete = false;
   try {
-    const output: AsyncIterable<Buffer> = transform;
+    // Its output may end before its input does, which is to be looked at all the same: it is not destroyed for that.
+    const output: AsyncIterable<Buffer> = transform.iterator({ destroyOnReturn: false });
     yield* output;
     const { error } = await pumped;
     if (error !== undefined) throw error;
