@@ -37,9 +37,10 @@ export async function* copyPieces(
       builder.add(extent);
       continue;
     }
-    if (builder !== undefined) yield builder.build();
+    // With the data before it: a piece of nothing but a hole would take the turn of a read.
+    builder ??= new PieceBuilder(extent.offset, slotLength);
+    yield builder.buildWith(extent);
     builder = undefined;
-    yield { offset: extent.offset, readLength: 0, items: [extent] };
   }
   if (builder !== undefined) yield builder.build();
 }
@@ -75,5 +76,11 @@ class PieceBuilder {
 
   build(): CopyPiece {
     return { offset: this.#offset, readLength: this.#readLength, items: this.#items };
+  }
+
+  /** With a hole of any length behind what is in it. */
+  buildWith({ kind, offset, length }: AllocationExtent): CopyPiece {
+    this.#items.push({ kind, offset, length });
+    return this.build();
   }
 }
