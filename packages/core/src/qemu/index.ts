@@ -1,3 +1,4 @@
+export { type DataEndOptions, imageDataEnd } from './data-end.js';
 export type { DirtyBitmap, ImageInfo } from './image-info.js';
 export { IMAGE_HEAD_LENGTH, imageFormatOf } from './image-magic.js';
 export { newQemuFolder, removeQemuFolder } from './qemu-folder.js';

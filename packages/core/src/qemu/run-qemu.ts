@@ -11,6 +11,8 @@ export interface QemuRun extends WithSignal {
   readonly args: readonly string[];
   /** What cannot be done if it fails, e.g. `cannot open /srv/a.qcow2`. */
   readonly action: string;
+  /** Takes standard output piece by piece, however much there is; it is not returned then. */
+  readonly onOutput?: ((chunk: Buffer) => void) | undefined;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface QemuRun extends WithSignal {
  * @returns its standard output
  * @throws VBackupError VB_QEMU_MISSING, VB_QEMU_FAILED, VB_IMAGE_LOCKED, VB_IMAGE_FORMAT, VB_ACCESS_DENIED
  */
-export async function runQemu({ program, args, action, signal }: QemuRun): Promise<string> {
+export async function runQemu({ program, args, action, onOutput, signal }: QemuRun): Promise<string> {
   signal?.throwIfAborted();
   const { child, ended } = await spawnQemu(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const stop = (): void => void child.kill('SIGKILL');
@@ -29,6 +31,7 @@ export async function runQemu({ program, args, action, signal }: QemuRun): Promi
     let length = 0;
     child.stderr?.on('data', (chunk: Buffer) => words.push(chunk));
     child.stdout?.on('data', (chunk: Buffer) => {
+      if (onOutput !== undefined) return onOutput(chunk);
       length += chunk.length;
       if (length <= OUTPUT_LENGTH) chunks.push(chunk);
       else stop();

@@ -14,6 +14,8 @@ export class OpenedImage implements AsyncDisposable {
   readonly header: ImageHeader;
   /** Another one of a file that is made anew under its name; null of a device, which is numbered anew at every start. */
   readonly identity: string | null;
+  /** Bytes of the file or the device; null where nobody says. */
+  readonly size: number | null;
   readonly #stamp: Stamp;
 
   private constructor(path: string, handle: FileHandle, seen: Seen) {
@@ -22,6 +24,7 @@ export class OpenedImage implements AsyncDisposable {
     this.isBlockDevice = seen.isBlockDevice;
     this.header = seen.header;
     this.identity = seen.identity;
+    this.size = seen.stamp.size;
     this.#stamp = seen.stamp;
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type JsonObject, type Manifest, QemuNbd, type WorkEvent } from '@vbackup/core';
@@ -80,6 +80,21 @@ describe('images that QEMU reads', function () {
       assert.equal(diskOf(increment).dataLength, 2 * UNIT);
       assert.equal(await lab.digestOf(increment), await digest(path, format));
       assert.deepEqual(await lab.fixture.damage(), []);
+    });
+  }
+
+  for (const [name, format] of [
+    ['a.qcow2', 'qcow2'],
+    ['a.vmdk', 'vmdk'],
+    ['a.vdi', 'vdi'],
+  ] as const) {
+    it(`that were cut off are refused, though QEMU reads zeros there: ${format}`, async () => {
+      await writeAt(lab.path('disk.raw'), 3 * MIB, randomBytes(10 * MIB));
+      const path = await make(name, format);
+      await truncate(path, 6 * MIB);
+      await assert.rejects(backUp(path), { code: 'VB_IMAGE_FORMAT', message: /is cut off/, cure: /copy .* again/ });
+      const manifest = await backUp(path, { options: { format: 'raw' } });
+      assert.equal(await lab.digestOf(manifest), sha256(await readFile(path)));
     });
   }
 

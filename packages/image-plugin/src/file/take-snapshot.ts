@@ -5,6 +5,7 @@ import { evidenceOf } from '../dirty-bitmap.js';
 import { DiskSnapshot } from '../disk-snapshot.js';
 import type { ImageSource } from '../image-source.js';
 import { diskName } from '../names.js';
+import { checkWhole } from './check-whole.js';
 import { type FileCheckpoint, parseCheckpoint } from './checkpoint.js';
 import { chooseFormat, formatName } from './choose-format.js';
 import type { FoundImage } from './find-image.js';
@@ -69,7 +70,7 @@ interface SourceQuestion extends WithSignal {
 
 async function openSource(context: FileContext, question: SourceQuestion): Promise<ImageSource> {
   const { image, format, request, signal } = question;
-  const { path, handle, identity } = image;
+  const { path, handle, identity, header, size } = image;
   const { warn } = context;
   const { bitmap } = context.options;
   if (bitmap !== null && format !== 'qcow2') {
@@ -80,6 +81,7 @@ async function openSource(context: FileContext, question: SourceQuestion): Promi
   }
   if (format === 'raw') return RawSource.open({ path, handle, warn, signal });
   const named = format === 'qcow2' ? bitmap : null;
+  if (header.needs === null && size !== null) await checkWhole({ path, format, size, signal });
   return QemuSource.open({ path, file: identity, format, bitmap: named, journal: request.journal, warn, signal });
 }
 
