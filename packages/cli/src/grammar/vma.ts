@@ -54,7 +54,10 @@ const extract = (): Command =>
     )
     .addOption(new Option('--skip <names>', 'all but these').argParser(several))
     .addOption(
-      new Option('--map <name=target>', 'a file, a block device, an nbd… URI or - for one device').argParser(several),
+      new Option(
+        '--map <name=target>',
+        'a file, perhaps ,format=qcow2, a block device, an nbd… URI, or - for one device',
+      ).argParser(several),
     )
     .option('--compat', 'name files as Proxmox does: disk-<name>.raw')
     .option('--force', 'write into a folder that is not empty, and replace files that exist')

@@ -28,6 +28,9 @@ export interface PlanRequest {
   readonly folder: string | undefined;
 }
 
+/** A target, and how it is to be written there. */
+const FORMATTED = /^(.*),format=(raw|qcow2)$/s;
+
 const MEMORY_FILE = 'vmstate.bin';
 
 /** What the command line means for this archive; nothing is written yet. @throws VBackupError VB_VMA_…, VB_CLI_USAGE */
@@ -75,9 +78,12 @@ function choose(
   return chosen;
 }
 
-async function openerOf(target: string, { world, options }: PlanRequest): Promise<OpenTarget> {
-  const { openFileTarget, openNbdTarget, openStreamTarget } = await import('@vbackup/core');
+async function openerOf(written: string, { world, options }: PlanRequest): Promise<OpenTarget> {
+  const { openFileTarget, openNbdTarget, openQcow2Target, openStreamTarget } = await import('@vbackup/core');
+  const [, target = written, format = 'raw'] = FORMATTED.exec(written) ?? [];
+  const force = options.flag('force');
+  if (format === 'qcow2') return openQcow2Target(resolve(world.cwd, target), { force });
   if (target === '-') return openStreamTarget(world.stdoutBytes());
   if (isNbdUri(target)) return openNbdTarget(target);
-  return openFileTarget(resolve(world.cwd, target), { force: options.flag('force') });
+  return openFileTarget(resolve(world.cwd, target), { force });
 }

@@ -11,6 +11,8 @@ const LIMITS = { alignment: 1, maximumRequest: 16 * 1024 * 1024, maximumInFlight
 export interface FileTargetOptions {
   /** Replaces a file that exists. A block device is always written to. */
   readonly force?: boolean | undefined;
+  /** Writes into a file that exists and keeps it, as a device; `zeroed`: it reads as zeros already. */
+  readonly inPlace?: { readonly zeroed: boolean } | undefined;
 }
 
 /**
@@ -20,7 +22,8 @@ export interface FileTargetOptions {
  * The opener throws VB_TARGET_EXISTS, VB_TARGET_INVALID, VB_TARGET_TOO_SMALL, VB_NO_SPACE, VB_ACCESS_DENIED.
  */
 export function openFileTarget(path: string, options: FileTargetOptions = {}): OpenTarget {
-  const existing = options.force === true ? 'replace' : 'refuse';
+  const { force, inPlace } = options;
+  const existing = inPlace !== undefined ? 'overwrite' : force === true ? 'replace' : 'refuse';
   const cureIfExists = 'name another file, or use --force';
   return async ({ size }) => {
     const libc = await loadLibc();
@@ -28,7 +31,11 @@ export function openFileTarget(path: string, options: FileTargetOptions = {}): O
     const { file, isBlockDevice, isFresh } = target;
     try {
       const length = isBlockDevice ? await deviceSize(file, libc) : size;
-      return new FileWriter(target, length, isFresh ? null : new ZeroWriter({ file, isBlockDevice, libc }));
+      return new FileWriter(
+        target,
+        length,
+        isFresh || inPlace?.zeroed === true ? null : new ZeroWriter({ file, isBlockDevice, libc }),
+      );
     } catch (error) {
       await target[Symbol.asyncDispose]();
       throw error;

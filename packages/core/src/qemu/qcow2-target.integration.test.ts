@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { requireTools } from '../testing/tools.js';
+import { openQcow2Target } from './qcow2-target.js';
+
+const MiB = 1024 * 1024;
+const CONTENT = Buffer.alloc(MiB, 'vbackup ');
+
+describe('openQcow2Target', () => {
+  let folder: string;
+  let path: string;
+
+  before(function () {
+    requireTools(this, ['qemu-img', 'qemu-nbd', 'qemu-io']);
+  });
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vbackup-qcow2-'));
+    path = join(folder, 'disk.qcow2');
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  const qemuImg = (...args: readonly string[]): string => execFileSync('qemu-img', args, { encoding: 'utf8' });
+  /** Data behind and before other data, in an order that no file has. */
+  const write = async (options: Parameters<typeof openQcow2Target>[1], size: number, finish = true): Promise<void> => {
+    await using target = await openQcow2Target(path, options)({ size, data: [], label: 'disk' });
+    await target.write(5 * MiB, CONTENT);
+    await target.write(MiB, CONTENT);
+    if (!target.zeroed) await target.zero(2 * MiB, 3 * MiB);
+    if (finish) await target.finish();
+  };
+  const compare = async (size: number): Promise<void> => {
+    const expected = Buffer.alloc(size);
+    CONTENT.copy(expected, MiB);
+    CONTENT.copy(expected, 5 * MiB);
+    await writeFile(join(folder, 'expected'), expected);
+    assert.match(qemuImg('compare', '-f', 'raw', '-F', 'qcow2', join(folder, 'expected'), path), /identical/);
+    qemuImg('check', '-f', 'qcow2', path);
+  };
+
+  it('makes an image with what was written, in any order, and nothing else', async () => {
+    await write({}, 8 * MiB);
+    await compare(8 * MiB);
+    assert.deepEqual((await readdir(folder)).sort(), ['disk.qcow2', 'expected']);
+    assert.ok((await readFile(path)).length < 4 * MiB);
+  });
+
+  it('rounds an odd size up to whole sectors', async () => {
+    await write({}, 8 * MiB + 100);
+    await compare(8 * MiB + 512);
+  });
+
+  it('leaves nothing when it is not finished', async () => {
+    await write({}, 8 * MiB, false);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('refuses a file that exists; by force replaces it when it is complete', async () => {
+    await writeFile(path, 'old');
+    await assert.rejects(write({}, 8 * MiB), { code: 'VB_TARGET_EXISTS' });
+    await write({ force: true }, 8 * MiB, false);
+    assert.equal(await readFile(path, 'utf8'), 'old');
+    await write({ force: true }, 8 * MiB);
+    await compare(8 * MiB);
+  });
+
+  it('writes into an image that exists, and makes the rest read as zeros', async () => {
+    qemuImg('create', '-q', '-f', 'qcow2', path, String(8 * MiB));
+    execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write -P 7 2M 1M', path], { stdio: 'ignore' });
+    await write({ inPlace: { zeroed: false } }, 8 * MiB);
+    await compare(8 * MiB);
+    await assert.rejects(write({ inPlace: { zeroed: false } }, 9 * MiB), { code: 'VB_TARGET_TOO_SMALL' });
+  });
+});
