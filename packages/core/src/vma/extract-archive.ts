@@ -77,12 +77,17 @@ async function extractFile(archive: VmaArchive, options: ExtractOptions): Promis
   const targets = await options.plan(beginning);
   const sized = targets.map((target) => ({ ...target, size: archive.image(target.device).size }));
   await using outputs = await DeviceOutputs.open(sized, options);
-  const devices: ExtractedDevice[] = [];
+  const missing = new Map<number, readonly Extent[]>();
   for (const output of outputs.all) {
-    const image = archive.image(output.device);
-    const missing = await copyImage(image, output, options);
-    devices.push({ device: output.device, size: image.size, written: output.written, missing });
+    missing.set(output.device.id, await copyImage(archive.image(output.device), output, options));
   }
+  await outputs.settle();
+  const devices: ExtractedDevice[] = outputs.all.map(({ device, written }) => ({
+    device,
+    size: archive.image(device).size,
+    written,
+    missing: missing.get(device.id) ?? [],
+  }));
   await outputs.finish();
   return { ...beginning, warnings, damages, damageCount, devices };
 }

@@ -70,6 +70,21 @@ describe('vma extract', () => {
     assert.notEqual((await stat(out(name))).size % 512, 0);
   });
 
+  it('tells the same bytes of data, read from a file or from standard input', async () => {
+    const written = async (source: string): Promise<unknown[]> => {
+      program.world.stdout.text = '';
+      program.world.input = [loadVmaFixture('02-multi-interleaved.vma')];
+      assert.equal(await program.run(`vma extract --json --force ${source} ${out()}`), 0);
+      const lines = program.world.stdout.lines.map((line): unknown => JSON.parse(line));
+      return lines.flatMap((line) =>
+        typeof line === 'object' && line !== null && 'written' in line ? [line.written] : [],
+      );
+    };
+    const streamed = await written('-');
+    assert.ok(streamed.some((bytes) => typeof bytes === 'number' && bytes > 0));
+    assert.deepEqual(await written(at('02-multi-interleaved.vma')), streamed);
+  });
+
   it('makes sparse files', async () => {
     assert.equal(await program.run(`vma extract ${at('05-allzero.vma')} ${out()}`), 0);
     assert.equal((await stat(out('drive-virtio0.raw'))).blocks, 0);
