@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { ProtocolError, UnsupportedError, VBackupError } from '../errors/index.js';
 
 /** Bytes that are read at any place. */
@@ -28,10 +28,9 @@ export class PositionFile implements PositionSource, AsyncDisposable {
   /** @throws VBackupError VB_IO; UnsupportedError VB_UNSUPPORTED for what cannot be read at any place, as a pipe */
   static async open(path: string): Promise<PositionFile> {
     try {
-      const handle = await open(path, 'r');
-      const stat = await handle.stat();
-      if (stat.isFile()) return new PositionFile(path, stat.size, handle);
-      await handle.close();
+      // A pipe is not opened: that would wait for its writer, and closing it would cut the writer off.
+      const file = (await stat(path)).isFile() ? await openFile(path) : undefined;
+      if (file !== undefined) return file;
     } catch (cause) {
       throw new VBackupError('VB_IO', `cannot read ${path}`, { cause });
     }
@@ -73,6 +72,20 @@ export class PositionFile implements PositionSource, AsyncDisposable {
       throw new VBackupError('VB_IO', `cannot read ${this.path} at byte ${position}`, { cause });
     }
   }
+}
+
+/** Undefined if something else has the name meanwhile. */
+async function openFile(path: string): Promise<PositionFile | undefined> {
+  const handle = await open(path, 'r');
+  try {
+    const found = await handle.stat();
+    if (found.isFile()) return new PositionFile(path, found.size, handle);
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  await handle.close();
+  return undefined;
 }
 
 /** What of the buffers lies behind their first `count` bytes. */
