@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { VmaClusterEvent, VmaDamage, VmaDevice } from './archive.js';
+import type { VmaClusterEvent, VmaDevice } from './archive.js';
+import { DamageList } from './damage.js';
 import { isVmstate } from './ledger.js';
 import { blockRuns } from './mask-bitmap.js';
 import { VMA_BLOCK_LENGTH, VMA_CLUSTER_LENGTH } from './words.js';
@@ -12,7 +13,7 @@ export interface ContentCheck {
   /** The bytes are valid during the call only. */
   update(bytes: Buffer): void;
   /** All came. @returns where the content is not what it should be */
-  finish(): readonly VmaDamage[];
+  finish(): DamageList;
 }
 
 /** The SHA-256 of a device. */
@@ -34,9 +35,9 @@ export class DeviceDigest implements ContentCheck {
     this.#hash.update(bytes);
   }
 
-  finish(): readonly VmaDamage[] {
+  finish(): DamageList {
     this.#digest = this.#hash.digest('hex');
-    return [];
+    return new DamageList();
   }
 }
 

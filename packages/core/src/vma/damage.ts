@@ -18,6 +18,11 @@ export class DamageList {
     if (this.#kept.length < MAX_KEPT_DAMAGES) this.#kept.push(damage);
   }
 
+  addAll({ kept, count }: DamageList): void {
+    for (const damage of kept) this.add(damage);
+    this.#count += count - kept.length;
+  }
+
   get kept(): readonly VmaDamage[] {
     return this.#kept;
   }

@@ -5,7 +5,7 @@ export * from './archive-output.js';
 export { compatListLines } from './compat-list.js';
 export type { ArchiveCompression } from './compression.js';
 export { type ContentCheck, DeviceDigest } from './content-order.js';
-export { damageError } from './damage.js';
+export { DamageList, damageError } from './damage.js';
 export { VmaDecoder, type VmaDecoderOptions } from './decoder.js';
 export { type DecompressOptions, type Opened, openCompressed } from './decompress.js';
 export type { WrittenDevice } from './device-clusters.js';

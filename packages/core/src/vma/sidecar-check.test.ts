@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { loadVmaFixture, VMA_FIXTURES, vmaFixtures } from '../testing/vma-fixture.js';
+import { TEST_UUID } from '../testing/vma-sink.js';
+import { MAX_KEPT_DAMAGES } from './damage.js';
 import { digestArchive } from './digest-archive.js';
+import { PIECE_LENGTH, PieceDigests } from './piece-digests.js';
 import { openVmaArchive } from './random-access.js';
 import type { Sidecar } from './sidecar.js';
 import { sidecarChecks } from './sidecar-check.js';
@@ -52,6 +55,9 @@ describe('a VMA archive beside its sidecar', () => {
     const same = await sidecarOf('04-tails.vma');
     const devices = sidecar.devices.map((device) => ({ ...device, id: 1 }));
     await assert.rejects(verify(other, { ...same, devices }), { code: 'VB_VMA_SIDECAR' });
+    // What is not named would not be checked, and would seem to be.
+    const fewer = same.devices.slice(1);
+    await assert.rejects(verify(other, { ...same, devices: fewer }), { code: 'VB_VMA_SIDECAR' });
   });
 
   it('with data where zeros should be, or zeros where data should be, has a damage', async () => {
@@ -66,5 +72,19 @@ describe('a VMA archive beside its sidecar', () => {
     const found = await verify({ path: `${VMA_FIXTURES}01-basic.vma` }, swap(data, zeros));
     assert.deepEqual(found.damages[0]?.clusters, { first: 0, end: 16 });
     assert.equal((await verify({ path: `${VMA_FIXTURES}05-allzero.vma` }, swap(zeros, data))).damageCount, 1);
+  });
+
+  it('of which nothing is right has its damages counted, and few of them kept', () => {
+    const pieces = new PieceDigests();
+    const count = 5000;
+    for (let index = 0; index < count; index += 2) pieces.set(index, Buffer.alloc(32, 1));
+    const device = { id: 1, name: 'd', size: count * PIECE_LENGTH, length: count * PIECE_LENGTH, pieces };
+    const header = { uuid: TEST_UUID, ctime: 0, length: 12_800, configs: [], devices: [device] };
+    const [check] = sidecarChecks({ uuid: TEST_UUID, devices: [device] }, header);
+    const zeros = Buffer.alloc(PIECE_LENGTH);
+    for (let index = 0; index < count; index += 1) check?.update(zeros);
+    const damages = check?.finish();
+    assert.equal(damages?.count, count / 2);
+    assert.equal(damages.kept.length, MAX_KEPT_DAMAGES);
   });
 });

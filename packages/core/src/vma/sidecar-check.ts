@@ -1,19 +1,24 @@
 import { createHash, type Hash } from 'node:crypto';
 import { VBackupError } from '../errors/index.js';
-import type { VmaDamage, VmaDevice, VmaHeader } from './archive.js';
+import type { VmaDevice, VmaHeader } from './archive.js';
 import type { ContentCheck } from './content-order.js';
+import { DamageList } from './damage.js';
 import { isZero, PIECE_LENGTH } from './piece-digests.js';
 import type { DeviceDigests, Sidecar } from './sidecar.js';
 import { VMA_CLUSTER_LENGTH } from './words.js';
 
 /**
- * What a sidecar has to say of an archive, as checks of its devices; devices that it does not name are not checked.
+ * What a sidecar has to say of an archive, as checks of its devices. It names all of them.
  * @throws VBackupError VB_VMA_SIDECAR if it is that of another archive
  */
 export function sidecarChecks({ uuid, devices }: Sidecar, header: VmaHeader): ContentCheck[] {
   if (!uuid.equals(header.uuid)) {
     const message = `the sidecar is that of the archive ${uuid.toString('hex')}, not of ${header.uuid.toString('hex')}`;
     throw new VBackupError('VB_VMA_SIDECAR', message);
+  }
+  const unnamed = header.devices.find(({ id }) => !devices.some((digests) => digests.id === id));
+  if (unnamed !== undefined) {
+    throw new VBackupError('VB_VMA_SIDECAR', `the sidecar does not name device ${unnamed.id} of the archive`);
   }
   return devices.map((digests) => {
     const device = header.devices.find(({ id }) => id === digests.id);
@@ -27,7 +32,7 @@ export function sidecarChecks({ uuid, devices }: Sidecar, header: VmaHeader): Co
 class SidecarCheck implements ContentCheck {
   readonly device: VmaDevice;
   readonly #digests: DeviceDigests;
-  readonly #damages: VmaDamage[] = [];
+  readonly #damages = new DamageList();
   #position = 0;
   /** Of the piece under way; undefined where zeros are expected. */
   #hash: Hash | undefined;
@@ -52,7 +57,7 @@ class SidecarCheck implements ContentCheck {
     }
   }
 
-  finish(): readonly VmaDamage[] {
+  finish(): DamageList {
     const { length } = this.#digests;
     if (this.#position < length) this.#damage(this.#position, `ends at byte ${this.#position}, of ${length}`);
     return this.#damages;
@@ -79,6 +84,6 @@ class SidecarCheck implements ContentCheck {
       end: Math.ceil(Math.min(offset + PIECE_LENGTH, this.#digests.length) / VMA_CLUSTER_LENGTH),
     };
     const message = `device ${device.id} (${JSON.stringify(device.name.slice(0, 80))}) ${what}`;
-    this.#damages.push({ code: 'VB_VMA_DIGEST', message, offset, device, clusters });
+    this.#damages.add({ code: 'VB_VMA_DIGEST', message, offset, device, clusters });
   }
 }

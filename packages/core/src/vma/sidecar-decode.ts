@@ -1,13 +1,20 @@
 import { createHash, type Hash } from 'node:crypto';
 import { ProtocolError } from '../errors/index.js';
+import { VMSTATE_NAME } from './archive.js';
 import { parseUuid } from './identity.js';
 import { PIECE_LENGTH, PieceDigests } from './piece-digests.js';
 import { type DeviceDigests, SIDECAR_BEGIN, type Sidecar } from './sidecar.js';
-import { VMA_CLUSTER_LENGTH, VMA_DEVICE_SLOTS, VMA_MAX_BLOB_LENGTH, VMA_MAX_DEVICE_SIZE } from './words.js';
+import {
+  VMA_CLUSTER_LENGTH,
+  VMA_DEVICE_SLOTS,
+  VMA_MAX_BLOB_LENGTH,
+  VMA_MAX_DEVICE_SIZE,
+  VMA_SECTOR_LENGTH,
+} from './words.js';
 
 /** A name is a blob, of which a byte may take six as JSON. */
 const MAX_LINE_LENGTH = 6 * VMA_MAX_BLOB_LENGTH + 100;
-/** Digests that are kept: 512 MiB of them, for 16 TiB of data. */
+/** Digests that are kept: 512 MiB of them where they lie together, for 16 TiB of data. */
 const MAX_PIECES = 2 ** 24;
 const LINE_END = 0x0a;
 
@@ -16,7 +23,7 @@ const NUMBER = '(?:0|[1-9][0-9]{0,15})';
 const DIGEST = '[0-9a-f]{64}';
 const LINES = {
   archive: new RegExp(`^archive (${UUID})$`),
-  device: new RegExp(`^device (${NUMBER}) (${NUMBER}) (${NUMBER}) (".*")$`),
+  device: new RegExp(`^device (${NUMBER}) (${NUMBER}) (${NUMBER}) (".*")$`, 's'),
   data: new RegExp(`^data (${NUMBER}) (${NUMBER}) (${NUMBER}) (${DIGEST})$`),
   zero: new RegExp(`^zero (${NUMBER}) (${NUMBER}) (${NUMBER})$`),
   digest: new RegExp(`^digest (${NUMBER}) (${DIGEST})$`),
@@ -94,6 +101,11 @@ export class SidecarDecoder {
     if (device.id <= last || device.id >= VMA_DEVICE_SLOTS) throw this.#fault(`device ${device.id} after ${last}`);
     if (device.size > VMA_MAX_DEVICE_SIZE || device.length > VMA_MAX_DEVICE_SIZE + VMA_CLUSTER_LENGTH) {
       throw this.#fault(`a device of ${device.length} bytes`);
+    }
+    // Of the guest's memory the clusters bind, and not the size.
+    const behind = device.name === VMSTATE_NAME ? 0 : device.size - device.length;
+    if (behind < 0 || behind >= VMA_SECTOR_LENGTH) {
+      throw this.#fault(`${device.length} bytes of device ${device.id} are hashed, of ${device.size}`);
     }
     this.#open = { ...device, covered: 0, own: createHash('sha256') };
   }

@@ -130,6 +130,8 @@ describe('the sidecar of an archive', () => {
     ['with a device larger than any', withDigest('device 1 9999999999999999 512 "d"', 'zero 1 0 512')],
     ['with a name that is none', withDigest('device 1 512 512 "d"x"', 'zero 1 0 512')],
     ['that ends inside of a device', sealed('device 1 512 512 "d"')],
+    ['with a device that is not hashed to its last sector', withDigest('device 1 1024 512 "d"', 'zero 1 0 512')],
+    ['with a device that is longer than the archive says', withDigest('device 1 512 513 "d"', 'zero 1 0 513')],
     ['with a number that is padded', withDigest('device 1 0512 512 "d"', 'zero 1 0 512')],
   ] as const) {
     it(`is refused ${why}`, () => {
@@ -150,6 +152,17 @@ describe('the sidecar of an archive', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('keeps a name with a line end of Unicode on its line', () => {
+    const name = 'a\u2028b\u2029c\u0085';
+    const device = { id: 1, name, size: 512, length: 512, pieces: new PieceDigests() };
+    assert.equal(decodeText(textOf({ uuid: TEST_UUID, devices: [device] })).devices[0]?.name, name);
+  });
+
+  it('has vmstate as long as it is, whatever its size says', () => {
+    const device = { id: 1, name: 'vmstate', size: 512, length: 3 * CLUSTER, pieces: new PieceDigests() };
+    assert.equal(decodeText(textOf({ uuid: TEST_UUID, devices: [device] })).devices[0]?.length, 3 * CLUSTER);
   });
 
   it('is the same from what was written, from a stream, from random access, and in the background', async () => {
@@ -223,6 +236,20 @@ describe('the sidecar of an archive', () => {
     assert.equal(text.split('\n').length, 8);
     assert.equal(textOf(decodeText(text)), text);
     assert.deepEqual([...compareSidecars(sidecar, decodeText(text))], []);
+  });
+
+  it('costs memory for what it has, also when it has little in many places', () => {
+    const pieces = new PieceDigests();
+    const before = process.memoryUsage().arrayBuffers;
+    const indexes = Array.from({ length: 20_000 }, (_, index) => index * 5000 + (index % 97));
+    for (const index of indexes) pieces.set(index, Buffer.alloc(32, 1 + (index % 251)));
+    const grown = process.memoryUsage().arrayBuffers - before;
+    assert.ok(grown < 64 * 1024 * 1024, `${grown} bytes for 20,000 digests`);
+    assert.equal(pieces.count, indexes.length);
+    for (const index of indexes) {
+      assert.equal(pieces.get(index), Buffer.alloc(32, 1 + (index % 251)).toString('hex'));
+      assert.equal(pieces.get(index + 1), undefined);
+    }
   });
 
   it('says so when clusters are too far out of order for it, and then comes from random access', async () => {

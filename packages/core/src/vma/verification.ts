@@ -165,7 +165,7 @@ export class Verification {
     if (checks.length > 0 && missing > 0) unchecked = 'incomplete';
     else if (checks.length > 0 && this.#logs === undefined && this.#orders.get(id)?.ordered === false) {
       unchecked = 'not-ordered';
-    } else for (const damage of checks.flatMap((check) => check.finish())) this.#damages.add(damage);
+    } else for (const check of checks) this.#damages.addAll(check.finish());
     return { ...fact, missing, sha256: this.#digests.get(id)?.digest, unchecked };
   }
 }

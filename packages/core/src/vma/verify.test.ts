@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ProtocolError } from '../errors/index.js';
+import { requireTools } from '../testing/tools.js';
 import { loadVmaFixture, VMA_FIXTURES, vmaFixtures } from '../testing/vma-fixture.js';
-import type { VmaDamage, VmaDevice } from './archive.js';
+import type { VmaDevice } from './archive.js';
 import { fileChunks } from './archive-file.js';
 import type { ContentCheck } from './content-order.js';
-import { damageError } from './damage.js';
+import { DamageList, damageError } from './damage.js';
 import { type VerifySource, verifyArchive } from './verify.js';
 
 const fileOf = (file: string): VerifySource => ({ path: `${VMA_FIXTURES}${file}` });
@@ -126,6 +133,27 @@ describe('verifyArchive', () => {
     }
   });
 
+  it('reads a pipe with a name as what it is, and opens it once: its writer is not cut off', async function () {
+    requireTools(this, ['mkfifo']);
+    const folder = await mkdtemp(join(tmpdir(), 'vbackup-vma-'));
+    const path = join(folder, 'archive.vma');
+    execFileSync('mkfifo', [path]);
+    const writer = execFile('sh', ['-c', `cat '${VMA_FIXTURES}17-seed-literal.vma' > '${path}'`]);
+    const closed = once(writer, 'close');
+    try {
+      const signal = AbortSignal.timeout(20_000);
+      const { damageCount } = await verifyArchive({ path }, { mode: 'all', signal });
+      assert.equal(damageCount, 0);
+      assert.deepEqual(await closed, [0, null]);
+    } finally {
+      // Whoever waits for the other end, because the test went wrong, has it.
+      await using _end = await open(path, constants.O_RDWR + constants.O_NONBLOCK);
+      writer.kill();
+      await closed;
+      await rm(folder, { recursive: true });
+    }
+  });
+
   it('a damage is the error that strict reading throws', async () => {
     const { damages } = await verifyArchive(fileOf('corrupt/dup-cluster.vma'), { mode: 'all' });
     const [damage] = damages;
@@ -150,7 +178,9 @@ class Length implements ContentCheck {
     this.length += bytes.length;
   }
 
-  finish(): readonly VmaDamage[] {
-    return [{ code: 'VB_VMA_DIGEST', message: 'never content', offset: 0, device: this.device }];
+  finish(): DamageList {
+    const damages = new DamageList();
+    damages.add({ code: 'VB_VMA_DIGEST', message: 'never content', offset: 0, device: this.device });
+    return damages;
   }
 }
