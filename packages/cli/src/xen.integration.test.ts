@@ -7,6 +7,8 @@ import { MemoryExport } from '@vbackup/core/testing';
 import { parseJsonLines } from './testing/json-promise.js';
 import { idOf, MIB, XenFixture } from './testing/xen-fixture.js';
 
+const NOTHING = { bases: [], snapshots: [], machineSnapshots: [], exports: [], tasks: [] };
+
 describe('vbackup against a XenAPI host', function () {
   this.timeout(60_000);
   let xen: XenFixture;
@@ -68,6 +70,75 @@ describe('vbackup against a XenAPI host', function () {
     assert.deepEqual(digests.sort(), [await xen.host.digest(xen.disk), await xen.host.digest(data)].sort());
     await xen.done(`restore ${data}@latest data.raw`);
     assert.equal(await xen.sha256('data.raw'), await xen.host.digest(data));
+  });
+
+  describe('--format vma', () => {
+    const state = { VBACKUP_STATE: 'state' };
+    let data: string;
+    beforeEach(() => {
+      data = xen.host.addDisk({ size: 8 * MIB, label: 'data' });
+      xen.host.guestWrite(data, 5 * MIB, randomBytes(MIB));
+      xen.host.addMachine({ name: 'web01', disks: [xen.disk, data] });
+    });
+
+    it('writes a machine straight into an archive, and leaves host and repository as they were', async () => {
+      idOf(await xen.done('--hypervisor xen vm:web01'));
+      xen.assertClean(2);
+      xen.host.guestWrite(data, MIB, randomBytes(MIB));
+      const { code, err } = await xen.run('--hypervisor xen vm:web01 --format vma -o a.vma', { env: state });
+      assert.equal(code, 0, err);
+      xen.assertClean(2);
+      await xen.done('-r other import vma a.vma');
+      await mkdir(join(xen.folder, 'all'));
+      await xen.done('-r other restore web01@latest all');
+      const names = (await readdir(join(xen.folder, 'all'))).toSorted();
+      assert.deepEqual(names, ['drive-scsi0.raw', 'drive-scsi1.raw']);
+      const digests = await Promise.all(names.map((name) => xen.sha256(join('all', name))));
+      assert.deepEqual(digests.sort(), [await xen.host.digest(xen.disk), await xen.host.digest(data)].sort());
+      // What the archive's snapshot saw is not lost for the next increment.
+      assert.match(await xen.done('--hypervisor xen vm:web01'), /^[0-9a-f]{16} {2}inc of web01/);
+      await xen.done(`restore ${data}@latest data.raw`);
+      assert.equal(await xen.sha256('data.raw'), await xen.host.digest(data));
+    });
+
+    it('leaves nothing when it is stopped, on the host or in the folder', async () => {
+      xen.holdFirstRead();
+      let stopped = false;
+      const line = '--hypervisor xen vm:web01 --format vma -o a.vma';
+      const { code } = await xen.run(line, {
+        env: state,
+        onText: (text, child) => {
+          if (!stopped && /: copy, /.test(text)) {
+            stopped = true;
+            child.kill('SIGINT');
+          }
+        },
+      });
+      assert.equal(code, 130);
+      xen.assertClean(0);
+      const left = (await readdir(xen.folder)).filter((name) => name.startsWith('a.'));
+      assert.deepEqual(left, []);
+    });
+
+    it('removes from the host, with the next archive, what one that was killed left', async () => {
+      xen.holdFirstRead();
+      let killed = false;
+      const { code } = await xen.run('--hypervisor xen vm:web01 --format vma -o a.vma', {
+        env: state,
+        onText: (text, child) => {
+          if (!killed && /: copy, /.test(text)) {
+            killed = true;
+            child.kill('SIGKILL');
+          }
+        },
+      });
+      assert.equal(code, 137);
+      assert.notDeepEqual(xen.host.leftovers().machineSnapshots.length + xen.host.leftovers().snapshots.length, 0);
+      const again = await xen.run('--hypervisor xen vm:web01 --format vma -o b.vma', { env: state });
+      assert.equal(again.code, 0, again.err);
+      // The session of the one that was killed ends by itself, later.
+      assert.deepEqual({ ...xen.host.leftovers(), sessions: 0 }, { ...NOTHING, sessions: 0 });
+    });
   });
 
   it('backs one disk up into two repositories side by side, each with a base of its own', async () => {

@@ -17,7 +17,7 @@ export async function backup(context: CommandContext): Promise<Outcome> {
   checkFormat(context);
   await using connection = await connect(context, hypervisorName);
   const { hypervisor } = connection;
-  if (options.text('format') === 'vma') return backUpToArchive(context, { hypervisor, hypervisorName });
+  if (options.text('format') === 'vma') return await backUpToArchive(context, { hypervisor, hypervisorName });
   const settings = await settingsOf(context);
   const repository = await context.repository({ create: true });
   const { runBackup } = await context.work();
