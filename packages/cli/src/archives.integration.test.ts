@@ -29,12 +29,12 @@ describe('archives of disks and backups', () => {
     return out;
   };
   const refused = async (line: string, exitCode: number | null, code: string): Promise<void> => {
-    const before = readdirSync(folder.path).filter((name) => name !== 'state');
+    const before = readdirSync(folder.path).filter((name) => name !== 'state' && name !== 'repo');
     const result = await run(line);
     const told = `vbackup ${line}\n${result.out}${result.err}`;
     assert.ok(result.code === exitCode || (exitCode === null && result.code !== 0), told);
     assert.match(result.err, new RegExp(`\\[${code}\\]$`, 'm'));
-    const after = readdirSync(folder.path).filter((name) => name !== 'state');
+    const after = readdirSync(folder.path).filter((name) => name !== 'state' && name !== 'repo');
     assert.deepEqual(after, before, line);
   };
   const same = (left: string, right: string): void =>
@@ -159,6 +159,9 @@ describe('archives of disks and backups', () => {
       assert.notEqual(restored, undefined, `${readdirSync(folder.at('restored')).join(' ')}`);
       folder.tool('qemu-img', 'convert', '-O', 'raw', `restored/${restored}`, 'restored.raw');
       same('restored.raw', 'disk.raw');
+      await done('-r other import stream stream');
+      await done(`-r other export raw ${found.split('.')[0]}@latest other.raw`);
+      same('other.raw', 'disk.raw');
     });
 
     it('repack puts clusters in order, and drops none', async () => {
@@ -174,6 +177,8 @@ describe('archives of disks and backups', () => {
       ['an archive that is none', 'vma repack disk.raw x.vma', null, 'VB_VMA_BAD_MAGIC'],
       ['an archive that is not there', 'vma repack none.vma x.vma', 10, 'VB_FILE_NOT_FOUND'],
       ['an import of nothing', '-r repo import vma none.vma', 10, 'VB_FILE_NOT_FOUND'],
+      ['an import of a folder without backups', '-r repo import stream .', 10, 'VB_FILE_NOT_FOUND'],
+      ['a folder that is not there', '-r repo import stream none', 10, 'VB_FILE_NOT_FOUND'],
       ['a format nobody knows', 'export ova x y', 2, 'VB_CLI_USAGE'],
       ['options of an archive for another format', 'export raw x y --compress zstd', 2, 'VB_CLI_USAGE'],
       ['a backup that is not there', '-r none export vma x y.vma', 10, 'VB_REPOSITORY_NOT_FOUND'],

@@ -53,8 +53,8 @@ export const exportCommand = (): Command =>
 export const importCommand = (): Command =>
   new Command('import')
     .description('make a backup of what another tool made')
-    .addArgument(new Argument('<format>', 'what it is').choices(['vma']))
-    .argument('<source>', 'vma: a file, also compressed, or - for standard input')
+    .addArgument(new Argument('<format>', 'what it is').choices(['vma', 'stream']))
+    .argument('<source>', 'vma: a file, also compressed, or -; stream: a folder of virtnbdbackup')
     .addOption(
       new Option('--level <level>', 'auto stores what differs from the import before (default: "auto")').choices([
         'auto',

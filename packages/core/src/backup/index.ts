@@ -3,6 +3,7 @@ export { type ArchiveShape, type PveShape, plainShape, pveShape, type ShapeArchi
 export { BackupHypervisor, type StoredBackup } from './archive/backup-hypervisor.js';
 export { type ExportStreamJob, type ExportStreamSummary, exportStream } from './archive/export-stream.js';
 export { type JoinedGuest, JoinedHypervisor, type JoinedSource } from './archive/joined-hypervisor.js';
+export { StreamHypervisor } from './archive/stream-hypervisor.js';
 export { type OpenedArchive, VmaHypervisor } from './archive/vma-hypervisor.js';
 export { type WriteArchiveJob, type WriteArchiveSummary, writeArchive } from './archive/write-archive.js';
 export { type CopyDeviceJob, type CopyDeviceSummary, copyDevice } from './copy/copy-device.js';
