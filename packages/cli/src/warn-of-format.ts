@@ -12,7 +12,7 @@ export async function warnOfFormat(
   { name, path }: { readonly name: string; readonly path: string },
   { work, output }: { readonly work: keyof typeof WORDS; readonly output: Output },
 ): Promise<void> {
-  const { IMAGE_HEAD_LENGTH, imageFormatOf } = await import('@vbackup/core');
+  const { IMAGE_HEAD_LENGTH, imageFormatOf } = await import('@vbackup/core/devices');
   const format = imageFormatOf(await headOf(path, IMAGE_HEAD_LENGTH));
   if (format === undefined) return;
   output.warning('VB_IMAGE_FORMAT', `${name} begins like an image of the format ${format}: ${WORDS[work]}`);

@@ -42,7 +42,7 @@ type FileRequest = CopyRequest & { readonly source: FilePlace; readonly target: 
 
 async function copyFile({ output, signal }: CommandContext, request: FileRequest): Promise<CopyResult> {
   const { source, target, reflink, force, verify } = request;
-  const { sparseCopy } = await import('@vbackup/core');
+  const { sparseCopy } = await import('@vbackup/core/devices');
   let progress: CopyProgress | undefined;
   const summary = await sparseCopy({
     source: source.path,
@@ -66,7 +66,7 @@ async function copyFile({ output, signal }: CommandContext, request: FileRequest
 async function copyOverNbd(context: CommandContext, request: CopyRequest): Promise<CopyResult> {
   const { output, signal } = context;
   const { source, target, verify } = request;
-  const { copyDevice } = await import('@vbackup/core');
+  const { copyDevice } = await import('@vbackup/core/devices');
   const started = performance.now();
   await using reader = await open(context, source, request);
   const progress = new CopyProgress(output, { name: source.name, size: reader.size, phases: verify ? 2 : 1 });
@@ -94,7 +94,7 @@ const open = ({ output, signal }: CommandContext, place: Place, request: CopyReq
   });
 
 async function targetOf({ target, force, connections = CONNECTIONS }: CopyRequest): Promise<OpenTarget> {
-  const { openFileTarget, openNbdTarget } = await import('@vbackup/core');
+  const { openFileTarget, openNbdTarget } = await import('@vbackup/core/devices');
   return target.kind === 'nbd' ? openNbdTarget(target.name, { connections }) : openFileTarget(target.path, { force });
 }
 
@@ -108,7 +108,7 @@ interface Comparison {
 
 /** @throws VBackupError VB_COPY_DIFFERS */
 async function compare({ source, target, request, signal, onProgress }: Comparison): Promise<void> {
-  const { firstDifference } = await import('@vbackup/core');
+  const { firstDifference } = await import('@vbackup/core/devices');
   const { size } = source;
   const offset =
     target.size < size ? target.size : await firstDifference({ left: source, right: target, size, onProgress, signal });

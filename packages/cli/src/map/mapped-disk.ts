@@ -25,7 +25,7 @@ export interface OpenPathOptions {
 /** A file or a block device of this machine. @throws VBackupError VB_FILE_NOT_FOUND, VB_FILE_TYPE, … */
 export async function openPath(subject: Subject & { kind: 'path' }, options: OpenPathOptions): Promise<MappedDisk> {
   await checkExists(subject);
-  const { openFilemap, qemuMapJson } = await import('@vbackup/core');
+  const { openFilemap, qemuMapJson } = await import('@vbackup/core/devices');
   const map = await openFilemap(subject.path, options);
   return {
     size: map.size,
@@ -39,7 +39,7 @@ export async function openPath(subject: Subject & { kind: 'path' }, options: Ope
 
 /** An export of an NBD server; where the server does not know `base:allocation`, everything is data. */
 export async function openExport(uri: string, options: { readonly signal: AbortSignal }): Promise<MappedDisk> {
-  const { NbdClient, loadNbdUri } = await import('@vbackup/core');
+  const { NbdClient, loadNbdUri } = await import('@vbackup/core/devices');
   const client = await NbdClient.connect({ ...(await loadNbdUri(uri)), signal: options.signal });
   const { size, allocation } = client;
   const whole = { offset: 0, length: size };

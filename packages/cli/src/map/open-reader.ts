@@ -13,7 +13,7 @@ export async function openReader(
   subject: Exclude<Subject, { kind: 'backup' }>,
   { signal, connections, onWarning }: OpenReaderOptions,
 ): Promise<BlockReader> {
-  const { NbdClient, loadNbdUri, openFileReader } = await import('@vbackup/core');
+  const { NbdClient, loadNbdUri, openFileReader } = await import('@vbackup/core/devices');
   if (subject.kind === 'nbd') {
     return NbdClient.connect({ ...(await loadNbdUri(subject.name)), connections, signal });
   }
