@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { requireTools } from '@vbackup/core/testing';
 import { type LabDomain, LIBVIRT_LAB_TOOLS, type LibvirtLab, startLibvirtLab } from '@vbackup/lab';
-import { type CommandResult, runCommand } from './testing/command.js';
+import { BIN, type CommandResult, runCommand } from './testing/command.js';
 
+const run = promisify(execFile);
 const KIB = 2 ** 10;
 const MIB = 2 ** 20;
 const SIZES = { vda: 16 * MIB, vdb: 4 * MIB, vdc: 8 * MIB } as const;
@@ -39,8 +44,13 @@ describe('vbackup of libvirt guests', function () {
   let domain: LabDomain;
   let model: Model;
 
+  const environment = (): Readonly<Record<string, string>> => ({
+    VBACKUP_LIBVIRT_URI: lab.uri,
+    VBACKUP_LIBVIRT_SCRATCH: lab.images,
+    VBACKUP_LIBVIRT_SOCKET_FOLDER: lab.images,
+  });
   const vbackup = (line: string): Promise<CommandResult> =>
-    runCommand(line.split(' '), { cwd: lab.folder, env: { VBACKUP_LIBVIRT_URI: lab.uri } });
+    runCommand(line.split(' '), { cwd: lab.folder, env: environment() });
   const done = async (line: string): Promise<string> => {
     const { code, out, err } = await vbackup(line);
     assert.equal(code, 0, `vbackup ${line}\n${out}${err}`);
@@ -53,7 +63,7 @@ describe('vbackup of libvirt guests', function () {
     return err;
   };
   const backUp = (selector = 'web', more = ''): Promise<string> =>
-    done(`--hypervisor libvirt ${selector} -r repo --libvirt-scratch ${lab.images}${more}`);
+    done(`--hypervisor libvirt ${selector} -r repo${more}`);
 
   const write = async (target: Target, offset: number, length: number, value: number): Promise<void> => {
     await domain.dirty(target, `write -P ${value} ${offset} ${length}`);
@@ -64,11 +74,14 @@ describe('vbackup of libvirt guests', function () {
     model.fill(target, offset, length, 0);
   };
 
-  it('names the domain that is not there', () => refused('--hypervisor libvirt wob -r repo', 10, 'VB_GUEST_NOT_FOUND'));
-
   let restores = 0;
-  const assertRestores = async (backup: string, expected: ReadonlyMap<string, Buffer>): Promise<void> => {
-    for (const [target, bytes] of expected) {
+  const assertRestores = async (
+    backup: string,
+    expected: ReadonlyMap<string, Buffer>,
+    targets: readonly string[] = ['vda', 'vdb', 'vdc'],
+  ): Promise<void> => {
+    for (const target of targets) {
+      const bytes = expected.get(target) ?? assert.fail(`no disk ${target}`);
       restores += 1;
       const file = join(lab.folder, `restored-${restores}.raw`);
       await done(`restore ${backup} ${file} --disk ${target} -r repo`);
@@ -76,8 +89,25 @@ describe('vbackup of libvirt guests', function () {
       await rm(file);
     }
   };
+  /** What the image of a domain that is off holds, as QEMU reads it. */
+  const imageOf = async (target: string): Promise<Buffer> => {
+    const { path, format } = domain.disk(target);
+    const raw = join(lab.folder, `${target}.raw`);
+    await run('qemu-img', ['convert', '-f', format, '-O', 'raw', path, raw]);
+    return readFile(raw);
+  };
   const checkpoints = async (): Promise<readonly string[]> =>
     (await lab.virsh('checkpoint-list', 'web', '--name')).split('\n').filter((line) => line !== '');
+  /** Ends vbackup with SIGKILL when its job has begun. */
+  const killWhileItReads = async (): Promise<void> => {
+    const args = [BIN, ...'--hypervisor libvirt web -r repo'.split(' ')];
+    const env = { PATH: process.env['PATH'], HOME: '/nowhere', VBACKUP_CONFIG: '/dev/null', ...environment() };
+    const child = spawn(process.execPath, args, { cwd: lab.folder, env, stdio: 'ignore' });
+    const closed = once(child, 'close');
+    while (!(await readdir(lab.images)).some((name) => name.endsWith('.sock'))) await delay(5);
+    child.kill('SIGKILL');
+    assert.deepEqual(await closed, [null, 'SIGKILL']);
+  };
   /** No job, no scratch file, no socket, and a guest that runs. */
   const assertClean = async (): Promise<void> => {
     const left = (await readdir(lab.images)).filter((name) => name.startsWith('vbackup-'));
@@ -136,5 +166,70 @@ describe('vbackup of libvirt guests', function () {
     assert.match(info, /dirty-bitmap/);
     assert.match(info, /compare/);
     assert.match(await done('verify -r repo'), / good /);
+  });
+
+  it('names the domain that is not there', () => refused('--hypervisor libvirt wob -r repo', 10, 'VB_GUEST_NOT_FOUND'));
+
+  it('goes on from a checkpoint that libvirt forgot', async () => {
+    const [name = ''] = await checkpoints();
+    await lab.virsh('checkpoint-delete', 'web', name, '--metadata');
+    await write('vda', 4 * MIB, 64 * KIB, 0x44);
+    const out = await backUp();
+    assert.match(out, / inc of web/);
+    await assertRestores(idOf(out), model.copy(), ['vda']);
+    assert.equal((await checkpoints()).length, 1);
+  });
+
+  it('recovers by itself after it was killed while it read', async () => {
+    await write('vda', 6 * MIB, 64 * KIB, 0x55);
+    const before = await checkpoints();
+    await killWhileItReads();
+    assert.equal((await checkpoints()).length, 2, 'the dead run left its checkpoint');
+    assert.notEqual((await lab.virsh('backup-dumpxml', 'web')).length, 0);
+    await write('vdc', 2 * MIB, 64 * KIB, 0x66);
+    const out = await backUp();
+    assert.match(out, / inc of web/);
+    await assertRestores(idOf(out), model.copy(), ['vda', 'vdc']);
+    await assertClean();
+    const after = await checkpoints();
+    assert.deepEqual([after.length, after.includes(before[0] ?? '')], [1, false]);
+  });
+
+  it('keeps a chain of one disk beside that of the domain', async () => {
+    assert.match(await backUp('web:vda'), / full \(first-backup\) of web:vda/);
+    await write('vda', 0, 64 * KIB, 0x77);
+    assert.equal((await checkpoints()).length, 2);
+    assert.match(await backUp('web:vda'), / inc of web:vda/);
+    assert.match(await backUp('web', ' --level diff'), / diff of web/);
+    const out = await backUp();
+    assert.match(out, / inc of web/);
+    await assertRestores(idOf(out), model.copy(), ['vda']);
+    assert.equal((await checkpoints()).length, 2);
+  });
+
+  it('makes a full after QEMU was killed, and says why', async () => {
+    await domain.kill();
+    // What the guest did not flush may be lost, as with any host that crashes: the images tell what is left.
+    for (const { target } of domain.disks) model.disk(target).set(await imageOf(target));
+    await refused('--hypervisor libvirt web -r repo', 1, 'VB_LIBVIRT_NOT_RUNNING');
+    await domain.start();
+    const out = await backUp();
+    assert.match(out, / full \(tracking-lost/);
+    await assertRestores(idOf(out), model.copy());
+    // Its own, and that of the chain of vda alone, which is as broken and waits for that chain's next run.
+    assert.equal((await checkpoints()).length, 2);
+    await assertClean();
+  });
+
+  it('goes on after a clean stop and start', async () => {
+    await domain.destroy({ graceful: true });
+    for (const { target } of domain.disks) {
+      assert.ok((await imageOf(target)).equals(model.disk(target)), `the model of ${target} is wrong`);
+    }
+    await domain.start();
+    await write('vda', 10 * MIB, 64 * KIB, 0x88);
+    const out = await backUp();
+    assert.match(out, / inc of web/);
+    await assertRestores(idOf(out), model.copy(), ['vda']);
   });
 });

@@ -11,6 +11,7 @@ describe('the options of libvirt', () => {
       freeze: null,
       pause: false,
       scratchFolder: '/var/tmp',
+      socketFolder: '/var/tmp',
     });
   });
 
@@ -32,7 +33,7 @@ describe('the options of libvirt', () => {
   for (const values of [
     { 'freeze-mountpoints': 'var' },
     { scratch: 'tmp' },
-    { scratch: `/${'x'.repeat(40)}` },
+    { 'socket-folder': `/${'x'.repeat(40)}` },
     { pause: 'perhaps' },
   ]) {
     it(`refuse ${JSON.stringify(values)}`, () => {

@@ -32,6 +32,11 @@ export const LIBVIRT_OPTIONS = {
     description: "the host's folder for what the guest overwrites while it is read (default: /var/tmp)",
     placeholder: 'FOLDER',
   },
+  'socket-folder': {
+    type: 'string',
+    description: 'the folder of the socket that the disks are read from (default: /var/tmp)',
+    placeholder: 'FOLDER',
+  },
 } as const satisfies OptionSchema;
 
 export interface LibvirtOptions {
@@ -44,6 +49,7 @@ export interface LibvirtOptions {
   readonly freeze: readonly string[] | null;
   readonly pause: boolean;
   readonly scratchFolder: string;
+  readonly socketFolder: string;
 }
 
 const ValuesSchema = z.object({
@@ -55,10 +61,11 @@ const ValuesSchema = z.object({
   'freeze-mountpoints': z.string().default(''),
   pause: z.boolean().default(false),
   scratch: z.string().default('/var/tmp'),
+  'socket-folder': z.string().default('/var/tmp'),
 });
 
 /** sockaddr_un holds 108 bytes with the end, and the socket lies in the folder under a name of its own. */
-const LONGEST_SCRATCH_FOLDER = 40;
+const LONGEST_SOCKET_FOLDER = 40;
 
 /** @throws VBackupError VB_PLUGIN_OPTION */
 export function parseOptions(values: OptionValues): LibvirtOptions {
@@ -71,9 +78,15 @@ export function parseOptions(values: OptionValues): LibvirtOptions {
   const mountpoints = listOf(parsed.data['freeze-mountpoints']);
   const relative = mountpoints.find((path) => !isAbsolute(path));
   if (relative !== undefined) throw invalid('freeze-mountpoints', `${JSON.stringify(relative)} is no absolute path`);
-  if (!isAbsolute(scratch)) throw invalid('scratch', `${JSON.stringify(scratch)} is no absolute path`);
-  if (Buffer.byteLength(scratch) > LONGEST_SCRATCH_FOLDER) {
-    throw invalid('scratch', `the path has more than ${LONGEST_SCRATCH_FOLDER} bytes, too many for a socket`);
+  const socketFolder = parsed.data['socket-folder'];
+  for (const [name, path] of [
+    ['scratch', scratch],
+    ['socket-folder', socketFolder],
+  ] as const) {
+    if (!isAbsolute(path)) throw invalid(name, `${JSON.stringify(path)} is no absolute path`);
+  }
+  if (Buffer.byteLength(socketFolder) > LONGEST_SOCKET_FOLDER) {
+    throw invalid('socket-folder', `the path has more than ${LONGEST_SOCKET_FOLDER} bytes, too many for a socket`);
   }
   const freezes = freeze ?? mountpoints.length > 0;
   return {
@@ -84,6 +97,7 @@ export function parseOptions(values: OptionValues): LibvirtOptions {
     freeze: freezes ? mountpoints : null,
     pause,
     scratchFolder: scratch,
+    socketFolder,
   };
 }
 

@@ -3,6 +3,7 @@ import { type SnapshotRequest, VBackupError, type WithSignal } from '@vbackup/co
 import { type CheckpointOwner, newCheckpointXml } from '../checkpoint/index.js';
 import { isLibvirtError } from '../connection/index.js';
 import { jobXml } from '../job/index.js';
+import type { LibvirtOptions } from '../options.js';
 import { type Base, sinceOf } from './base.js';
 import type { ChosenDisks } from './choose-disks.js';
 import type { LibvirtContext } from './context.js';
@@ -50,7 +51,7 @@ async function begin(context: LibvirtContext, job: JobRequest): Promise<BegunJob
   const { place, chosen, base, request, signal } = job;
   const { journal } = request;
   const { domain } = place;
-  const files = filesOf(context.options.scratchFolder, job);
+  const files = filesOf(context.options, job);
   const disks = chosen.disks.map((choice, at) => ({
     target: choice.disk.target,
     scratch: files.scratches[at] ?? '',
@@ -86,9 +87,12 @@ function checkpointXmlOf({ chosen, name, owner, request }: JobRequest): string |
   return newCheckpointXml({ name, owner, tracked, untracked: [...targets('untracked'), ...chosen.others] });
 }
 
-function filesOf(folder: string, { name, place, chosen }: JobRequest): Pick<JobEntry, 'socket' | 'scratches'> {
-  const scratches = chosen.disks.map(({ disk }) => join(folder, `${name}.${disk.target}.scratch`));
-  return { socket: join(folder, socketName(name, place)), scratches };
+function filesOf(
+  { scratchFolder, socketFolder }: Pick<LibvirtOptions, 'scratchFolder' | 'socketFolder'>,
+  { name, place, chosen }: JobRequest,
+): Pick<JobEntry, 'socket' | 'scratches'> {
+  const scratches = chosen.disks.map(({ disk }) => join(scratchFolder, `${name}.${disk.target}.scratch`));
+  return { socket: join(socketFolder, socketName(name, place)), scratches };
 }
 
 const socketName = (name: string, { disk }: GuestPlace): string =>

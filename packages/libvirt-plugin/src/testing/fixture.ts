@@ -37,7 +37,7 @@ export class Fixture implements AsyncDisposable {
     return new LibvirtHypervisor({
       link: new LibvirtLink(() => Promise.resolve(this.libvirt), this.libvirt),
       openExport: this.exports.open,
-      options: { ...parseOptions({ scratch: this.folder }), ...options },
+      options: { ...parseOptions({ scratch: this.folder, 'socket-folder': this.folder }), ...options },
       warn: (warning) => this.warnings.push(warning),
     });
   }
