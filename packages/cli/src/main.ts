@@ -8,6 +8,7 @@ import { repositoryPath } from './configuration/paths.js';
 import { EXIT } from './exit-codes.js';
 import { failureOf } from './failure.js';
 import { readCommandLine } from './grammar/command-line.js';
+import { withFifoFlag } from './grammar/fifo-flag.js';
 import type { Invocation } from './grammar/invocation.js';
 import { checkForeignAliases, checkPluginFlags, unknownFlags } from './grammar/plugin-flags.js';
 import { COMMAND_NAMES } from './grammar/program.js';
@@ -39,7 +40,12 @@ export async function main(args: readonly string[], world: World): Promise<numbe
     checkPluginFlags(seen, used, Object.keys(BUILT_IN_PLUGINS));
     const unknown = unknownFlags(seen, used);
     if (unknown.length > 0) checkForeignAliases(unknown, seen, await builtIn(plugins));
-    invocation = readCommandLine({ args: withCommand(args, seen), plugins: used, world, version: version() });
+    invocation = readCommandLine({
+      args: withFifoFlag(withCommand(args, seen)),
+      plugins: used,
+      world,
+      version: version(),
+    });
     if (invocation === undefined) return EXIT.done;
     output = new Output(world, invocation.command, renderersFor(world, invocation));
   } catch (error) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requireTools, VMA_FIXTURES, vmaFixtures } from '@vbackup/core/testing';
 import { BIN } from './testing/command.js';
@@ -25,7 +25,7 @@ describe('vbackup vma extract', () => {
 
   /** The command, in a shell. */
   const shell = (line: string): string =>
-    folder.tool('sh', '-c', line.replaceAll('vbackup', `${process.execPath} ${BIN}`));
+    folder.tool('sh', '-c', line.replaceAll('vbackup vma', `${process.execPath} ${BIN} vma`));
 
   it('makes a qcow2 image, from a file and from a pipe, that QEMU finds equal to the raw one', async () => {
     await folder.done('vma extract a.vma out');
@@ -46,6 +46,66 @@ describe('vbackup vma extract', () => {
       `nbdkit -U - file disk.raw --run 'vbackup vma extract a.vma --map "drive-scsi0=nbd+unix:///?socket=$unixsocket"'`,
     );
     assert.equal(sha256(await readFile(folder.at('disk.raw'))), digestOf(SHUFFLED, 'drive-scsi0'));
+  });
+
+  describe('with -r, as qmrestore calls it', () => {
+    const SIZE = 5_242_880;
+
+    /** Waits for the list, as qmrestore does, then says where the devices go. @returns the exit code and what was said */
+    const restore = async (...lines: readonly string[]): Promise<{ code: number; list: string; errors: string }> => {
+      const script = `
+        rm -rf fifo list errors out; mkfifo fifo
+        vbackup vma extract -v -r fifo - out < a.vma > list 2> errors & pid=$!
+        until grep -q CTIME list || ! kill -0 $pid 2> /dev/null; do sleep 0.02; done
+        test -s out/qemu-server.conf || echo "no configuration" >&2
+        printf '%s\\n' ${lines.map((line) => `'${line}'`).join(' ')} > fifo
+        wait $pid; echo $?`;
+      const code = Number(shell(script));
+      const [list, errors] = await Promise.all(['list', 'errors'].map((name) => readFile(folder.at(name), 'utf8')));
+      return { code, list: list ?? '', errors: errors ?? '' };
+    };
+
+    it('prints the list, waits for the FIFO and writes into the volume that is there', async () => {
+      await folder.file('volume', SIZE + 4096, [{ offset: 0, bytes: Buffer.alloc(SIZE + 4096, 7) }]);
+      const { ino } = await stat(folder.at('volume'));
+      const { code, list, errors } = await restore(`format=raw:1:drive-scsi0=${folder.at('volume')}`, 'done');
+      assert.equal(code, 0, errors);
+      assert.match(list, /^CFG: .*\nDEV: dev_id=1 size: 5242880 devname: drive-scsi0\nCTIME: /);
+      const volume = await readFile(folder.at('volume'));
+      assert.equal(sha256(volume.subarray(0, SIZE)), digestOf(SHUFFLED, 'drive-scsi0'));
+      assert.ok(volume.subarray(SIZE).every((byte) => byte === 7));
+      assert.equal((await stat(folder.at('volume'))).ino, ino);
+    });
+
+    it('writes into a qcow2 image, and no zeros where it is told not to', async () => {
+      folder.tool('qemu-img', 'create', '-q', '-f', 'qcow2', 'volume.qcow2', String(SIZE));
+      const { code, errors } = await restore(`format=qcow2:0:drive-scsi0=${folder.at('volume.qcow2')}`, 'done');
+      assert.equal(code, 0, errors);
+      folder.tool('qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', 'volume.qcow2', 'volume.raw');
+      assert.equal(sha256(await readFile(folder.at('volume.raw'))), digestOf(SHUFFLED, 'drive-scsi0'));
+    });
+
+    it('skips what it is told to skip, and takes an empty line for the end', async () => {
+      const { code, errors } = await restore('skip=drive-scsi0', '', 'nonsense');
+      assert.equal(code, 0, errors);
+    });
+
+    it('refuses a device without a line, and volumes that are too short or much too long', async () => {
+      const forgotten = await restore('done');
+      assert.equal(forgotten.code, 2);
+      assert.match(forgotten.errors, /no line for the device drive-scsi0 \[VB_INVALID_ARGUMENT\]/);
+      await folder.file('short', SIZE - 512);
+      await folder.file('long', SIZE + 5 * 1024 * 1024);
+      for (const [name, error] of [
+        ['short', 'VB_TARGET_TOO_SMALL'],
+        ['long', 'VB_TARGET_INVALID'],
+      ] as const) {
+        const { code, errors } = await restore(`1:drive-scsi0=${folder.at(name)}`, 'done');
+        assert.equal(code, 1);
+        assert.match(errors, new RegExp(`\\[${error}\\]`));
+      }
+      assert.equal((await stat(folder.at('short'))).size, SIZE - 512);
+    });
   });
 
   it('writes to standard output what a pipe can take, and nothing else', async () => {

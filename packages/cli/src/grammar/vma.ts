@@ -61,4 +61,12 @@ const extract = (): Command =>
     )
     .option('--compat', 'name files as Proxmox does: disk-<name>.raw')
     .option('--force', 'write into a folder that is not empty, and replace files that exist')
+    .addOption(
+      new Option('--fifo <path>', 'also -r: read there where each device goes, as qmrestore says it').conflicts([
+        'device',
+        'skip',
+        'map',
+        'compat',
+      ]),
+    )
     .option('--salvage', 'also of a damaged archive: give what is there; what is missing is zeros');

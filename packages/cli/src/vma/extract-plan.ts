@@ -26,6 +26,8 @@ export interface PlanRequest {
   readonly options: Options;
   /** As it was written. */
   readonly folder: string | undefined;
+  /** False where someone else says where devices go. */
+  readonly devices: boolean;
 }
 
 /** A target, and how it is to be written there. */
@@ -40,7 +42,7 @@ export async function planExtraction(header: VmaHeader, request: PlanRequest): P
   const { devices } = header;
   const mappings = mappedDevices(devices, options.texts('map'));
   const targetOf = new Map(mappings.map(({ device, target }) => [device, target]));
-  const chosen = choose(devices, request, [...targetOf.keys()]);
+  const chosen = !request.devices ? [] : choose(devices, request, [...targetOf.keys()]);
   const configs = folder === undefined ? [] : header.configs;
   const filed = chosen.filter((device) => !targetOf.has(device));
   checkNames(

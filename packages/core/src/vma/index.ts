@@ -32,6 +32,7 @@ export { backgroundHasher, PIECE_LENGTH, PieceDigests, type PieceHasher, plainHa
 export type { PositionSource } from './position-file.js';
 export { PVE_CONFIG_NAME, type PveConfig, type PveDisk, pveConfig } from './pve-config.js';
 export * from './pve-name.js';
+export { type PveRestoreTarget, parseRestoreMap } from './pve-restore-map.js';
 export {
   type OpenArchiveOptions,
   type OpenSourceOptions,

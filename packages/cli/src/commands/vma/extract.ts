@@ -5,6 +5,7 @@ import { usageError } from '../../usage.js';
 import { archiveSource, verifySource } from '../../vma/archive-source.js';
 import { type ExtractPlan, planExtraction } from '../../vma/extract-plan.js';
 import { ExtractProgress } from '../../vma/extract-progress.js';
+import { planByFifo } from '../../vma/fifo-plan.js';
 import { TargetFolder } from '../../vma/target-folder.js';
 import { warnOf } from '../../vma/warn-of.js';
 import type { CommandContext, Outcome } from '../command.js';
@@ -30,7 +31,12 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
     signal,
     onProgress: progress.at,
     plan: async ({ header }) => {
-      plan = await planExtraction(header, { world, options, folder });
+      const fifo = options.text('fifo');
+      plan = await planExtraction(header, { world, options, folder, devices: fifo === undefined });
+      if (fifo === undefined) return plan.steps;
+      // qmrestore reads the configuration before it says where the devices go.
+      await writeConfigs(context, plan);
+      plan = { configs: [], steps: await planByFifo(context, header, fifo) };
       return plan.steps;
     },
   });
@@ -57,6 +63,8 @@ function checkOptions(context: CommandContext): void {
   if (mappings.filter((mapping) => mapping.endsWith('=-')).length > 1) {
     throw usageError('standard output takes one device', 'map the others to files');
   }
+  if (options.text('fifo') !== undefined && options.flag('json'))
+    throw usageError('--json and --fifo exclude each other');
   if (toStdout(context) && options.flag('json'))
     throw usageError('--json and a device on standard output exclude each other');
 }

@@ -1,0 +1,99 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { OpenTarget, PveRestoreTarget, VmaHeader } from '@vbackup/core';
+import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
+import type { CommandContext } from '../commands/command.js';
+import { isNbdUri } from '../subject.js';
+import type { ExtractStep } from './extract-plan.js';
+
+/** A target may be longer than the device, as volumes are rounded up; Proxmox takes no more than this. */
+const MAX_SURPLUS = 4 * 1024 * 1024;
+/** A line for each of 255 devices, and some room. */
+const MAX_LINES = 1024;
+
+/** Tells qmrestore what there is, and hears where each device goes. */
+export async function planByFifo(context: CommandContext, header: VmaHeader, fifo: string): Promise<ExtractStep[]> {
+  const { world, output } = context;
+  const { compatListLines, isVmstate, parseRestoreMap } = await import('@vbackup/core');
+  world.stdout.write(`${compatListLines(header).join('\n')}\n`);
+  await world.stdout.drain();
+  // A memory has no line: today's vzdump stores none, and qmrestore would throw it away.
+  const devices = header.devices.filter((device) => !isVmstate(device));
+  const targets = parseRestoreMap(await readLines(resolve(world.cwd, fifo), context.signal), devices);
+  const steps: ExtractStep[] = [];
+  for (const target of targets) {
+    for (const option of target.others) {
+      output.warning('VB_UNSUPPORTED', `${option} is not followed`, target.device.name);
+    }
+    steps.push({ device: target.device, name: target.path, openTarget: await openerOf(target) });
+  }
+  return steps;
+}
+
+/** Up to `done`, an empty line or the end. Opening a FIFO waits for who writes to it. */
+async function readLines(path: string, signal: AbortSignal): Promise<string[]> {
+  const { withIo } = await import('@vbackup/core');
+  const lines: string[] = [];
+  await withIo(`cannot read ${path}`, async () => {
+    const input = createReadStream(path, { encoding: 'utf8', signal });
+    // The interface passes no error on: it is waited for here.
+    const failed = new Promise<never>((_, reject) => void input.once('error', reject));
+    const collected = collect(createInterface({ input }), lines);
+    await Promise.race([collected, failed]);
+    input.destroy();
+  });
+  return lines;
+}
+
+async function collect(source: AsyncIterable<string>, lines: string[]): Promise<void> {
+  for await (const line of source) {
+    if (line === 'done' || line === '') return;
+    if (lines.length === MAX_LINES) throw new VBackupError('VB_INVALID_ARGUMENT', `more than ${MAX_LINES} lines came`);
+    lines.push(line);
+  }
+}
+
+/** Volumes are there before the restore begins, and are written in place. */
+async function openerOf({ device, path, format = 'raw', writeZeros }: PveRestoreTarget): Promise<OpenTarget> {
+  const { openFileTarget, openNbdTarget, openQcow2Target } = await import('@vbackup/core');
+  const inPlace = { zeroed: !writeZeros };
+  if (isNbdUri(path)) return withoutSurplus(path, openNbdTarget(path));
+  if (format === 'qcow2') return withoutSurplus(path, openQcow2Target(path, { inPlace }));
+  if (format !== 'raw') {
+    throw new UnsupportedError('VB_UNSUPPORTED', `${path} has the format ${format}`, {
+      cure: 'restore to raw or qcow2',
+    });
+  }
+  await checkLength(path, device.size);
+  return withoutSurplus(path, openFileTarget(path, { inPlace }));
+}
+
+/** A file that is too short would be made longer. */
+async function checkLength(path: string, size: number): Promise<void> {
+  const { withIo } = await import('@vbackup/core');
+  const found = await withIo(`cannot look at ${path}`, () => stat(path));
+  if (!found.isFile()) return;
+  if (found.size < size)
+    throw new VBackupError('VB_TARGET_TOO_SMALL', `${path} has ${found.size} bytes, the device ${size}`);
+  if (found.size > size + MAX_SURPLUS) throw tooLong(path, found.size, size);
+}
+
+const withoutSurplus =
+  (path: string, openTarget: OpenTarget): OpenTarget =>
+  async (specification, options) => {
+    const target = await openTarget(specification, options);
+    if (target.size <= specification.size + MAX_SURPLUS) return target;
+    await target[Symbol.asyncDispose]();
+    throw tooLong(path, target.size, specification.size);
+  };
+
+const tooLong = (path: string, length: number, size: number): VBackupError =>
+  new VBackupError(
+    'VB_TARGET_INVALID',
+    `${path} has ${length} bytes, more than 4 MiB beyond the ${size} of the device`,
+    {
+      cure: 'make a volume of the size of the device',
+    },
+  );
