@@ -33,6 +33,7 @@ const REFUSED: readonly [why: string, archive: Partial<NewVmaArchive>, code: Err
   ['a device without a name', device(''), 'VB_VMA_UNSAFE_NAME'],
   ['a device with a line end in its name', device('a\n'), 'VB_VMA_UNSAFE_NAME'],
   ['a device with a zero byte in its name', device('a\0'), 'VB_VMA_UNSAFE_NAME'],
+  ['a device that Proxmox cannot extract to tmp-disk-….raw', device('d'.repeat(243)), 'VB_VMA_UNSAFE_NAME'],
   ['two devices of one name', { devices: [...devices(1), ...devices(1)] }, 'VB_VMA_DUPLICATE_NAME'],
   ['a configuration that would leave its folder', config('../qemu-server.conf'), 'VB_VMA_UNSAFE_NAME'],
   ['a configuration called ..', config('..'), 'VB_VMA_UNSAFE_NAME'],

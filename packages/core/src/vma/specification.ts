@@ -10,6 +10,9 @@ import {
   VMA_UUID_LENGTH,
 } from './words.js';
 
+/** What Proxmox puts around it in the name of a file leaves that much of 255 bytes. */
+const MAX_DEVICE_NAME_LENGTH = 255 - 'tmp-disk-.raw'.length;
+
 /** A device that is to be written. */
 export interface NewVmaDevice {
   /** As in `drive-scsi0`: qmrestore finds the disk by it. `vmstate` is the guest's memory. */
@@ -78,6 +81,10 @@ function checkDevice({ name, size }: NewVmaDevice): void {
   if (/\s/u.test(name)) {
     const cure = 'qmrestore reads names up to the first white space: give it another';
     throw new VBackupError('VB_VMA_UNSAFE_NAME', `the device ${JSON.stringify(name)} has white space`, { cure });
+  }
+  if (Buffer.byteLength(name) > MAX_DEVICE_NAME_LENGTH) {
+    const cure = `Proxmox extracts it to tmp-disk-<name>.raw: give it a name of at most ${MAX_DEVICE_NAME_LENGTH} bytes`;
+    throw new VBackupError('VB_VMA_UNSAFE_NAME', `the device ${name.slice(0, 80)}… has too long a name`, { cure });
   }
   if (!Number.isSafeInteger(size) || size < 0) throw argument(`device ${name} of ${size} bytes`);
   // Readers leave out a device without a size. Of memory the clusters bind, but it must be seen as well.
