@@ -142,10 +142,12 @@ export class VmaDecoder {
   *#readHeader(): Generator<VmaEvent> {
     if (this.#fixed === undefined) return;
     const { bytes, headerLength } = this.#fixed;
-    const rest = this.#queue.take(headerLength - bytes.length);
-    if (rest === undefined) return;
+    if (this.#queue.length < headerLength - bytes.length) return;
+    // Gathered once, where it is checked: a header may have 64 MiB.
+    this.#queue.unshift(bytes);
+    const whole = this.#queue.take(headerLength) ?? NO_BYTES;
     this.#fixed = undefined;
-    const { header, warnings } = decodeHeader(Buffer.concat([bytes, rest]));
+    const { header, warnings } = decodeHeader(whole);
     this.#archive = { header, ledger: new ArchiveLedger(header) };
     this.#step = 'extent';
     yield { type: 'header', header };
