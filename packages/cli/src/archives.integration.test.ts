@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { requireTools } from '@vbackup/core/testing';
 import { runCommand } from './testing/command.js';
 import { CommandFolder } from './testing/command-folder.js';
@@ -163,6 +163,42 @@ describe('archives of disks and backups', () => {
       await done(`-r other export raw ${found.split('.')[0]}@latest other.raw`);
       same('other.raw', 'disk.raw');
     });
+
+    it('write qcow2 images, and every disk into a folder', async function () {
+      requireTools(this, ['qemu-img', 'qemu-nbd']);
+      await done('vma create a.vma -d scsi0=disk.raw -d scsi1=disk.raw --pve 100');
+      await done('-r repo import vma a.vma');
+      mkdirSync(folder.at('all'));
+      await done('-r repo export qcow2 a@latest all');
+      assert.deepEqual(readdirSync(folder.at('all')).toSorted(), ['drive-scsi0.qcow2', 'drive-scsi1.qcow2']);
+      folder.tool('qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', 'all/drive-scsi1.qcow2', 'out.raw');
+      same('out.raw', 'disk.raw');
+      await refused('-r repo export qcow2 a@latest one.qcow2', 2, 'VB_CLI_USAGE');
+      await refused('-r repo export qcow2 a@latest - --disk drive-scsi0', 2, 'VB_CLI_USAGE');
+      await done('-r repo export qcow2 drive-scsi0@latest one.qcow2');
+      await refused('-r repo export qcow2 drive-scsi0@latest one.qcow2', 1, 'VB_TARGET_EXISTS');
+    });
+
+    for (const name of ['04-tails', '05-allzero', '07-manyconfigs', '11-vmatool-packed', '13-shuffled-gaps']) {
+      it(`repack keeps every byte of ${name}`, async function () {
+        requireTools(this, ['python3']);
+        const reader = new URL('../../../lab/vma-reader.py', import.meta.url).pathname;
+        const fixture = new URL(`../../core/fixtures/vma/${name}.vma`, import.meta.url).pathname;
+        await done(`vma repack ${fixture} a.vma`);
+        const digests = (path: string): string[] =>
+          folder.tool('python3', reader, 'verify', path).match(/"sha256": "[0-9a-f]{64}"/g) ?? [];
+        assert.ok(digests('a.vma').length > 0);
+        assert.deepEqual(digests('a.vma'), digests(fixture));
+      });
+    }
+
+    for (const name of ['missing-cluster', 'trunc-at-extent-boundary', 'dup-cluster', 'header-bad-md5']) {
+      it(`repack and import refuse ${name}, and leave nothing`, async () => {
+        const fixture = new URL(`../../core/fixtures/vma/corrupt/${name}.vma`, import.meta.url).pathname;
+        await refused(`vma repack ${fixture} a.vma`, 14, '[A-Z0-9_]+');
+        await refused(`-r repo import vma ${fixture}`, 14, '[A-Z0-9_]+');
+      });
+    }
 
     it('repack puts clusters in order, and drops none', async () => {
       const fixture = new URL('../../core/fixtures/vma/02-multi-interleaved.vma', import.meta.url).pathname;

@@ -4,7 +4,7 @@ import { EXIT } from '../exit-codes.js';
 import { usageError } from '../usage.js';
 import { writeArchiveTo } from '../vma/write-archive-to.js';
 import type { CommandContext, Outcome } from './command.js';
-import { restore } from './restore.js';
+import { exportDisks } from './export-disks.js';
 
 /** Qmrestore gives the guest the number that it is told; this one only stands in the names of volumes. */
 const ANY_VMID = 100;
@@ -18,11 +18,12 @@ export async function exportBackup(context: CommandContext): Promise<Outcome> {
   const [format, reference, target] = invocation.operands;
   if (reference === undefined || target === undefined) throw usageError('export needs a backup and a target');
   if (format !== 'vma') refuseArchiveOptions(context, format ?? '');
-  if (format === 'raw') {
-    const raw = { ...invocation, operands: [reference, isPath(target) ? target : `./${target}`] };
-    return restore({ ...context, invocation: raw });
-  }
   const found = await backupOf(context, reference);
+  if (format === 'raw' || format === 'qcow2') {
+    const { repository, manifest, disk: named } = found;
+    const done = await exportDisks(context, { repository, manifest, named, format, target });
+    return { done, failed: 0, exitCode: EXIT.done };
+  }
   const { BackupHypervisor, pveShape } = await import('@vbackup/core');
   await using hypervisor = new BackupHypervisor(found);
   if (format === 'stream') {
@@ -40,9 +41,6 @@ export async function exportBackup(context: CommandContext): Promise<Outcome> {
   }
   return { done: 1, failed: 0, exitCode: EXIT.done };
 }
-
-/** A word that `restore` would take for a hypervisor or an export is the name of a file here. */
-const isPath = (target: string): boolean => target.startsWith('/') || !target.includes(':');
 
 type Found = FoundBackup & { readonly repository: Repository };
 

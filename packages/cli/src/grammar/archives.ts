@@ -39,9 +39,9 @@ export const repack = (): Command =>
 export const exportCommand = (): Command =>
   new Command('export')
     .description('write a backup in the format of other tools')
-    .addArgument(new Argument('<format>', 'what becomes of it').choices(['vma', 'stream', 'raw']))
+    .addArgument(new Argument('<format>', 'what becomes of it').choices(['vma', 'stream', 'raw', 'qcow2']))
     .argument('<backup>', 'id, unique prefix, <disk>@latest or <disk>@<time>')
-    .argument('<target>', 'vma: a file or -; stream: a new folder; raw: a file or a folder')
+    .argument('<target>', 'vma: a file or -; stream: a new folder; raw and qcow2: a file or a folder')
     .option('--disk <name>', 'only this disk of the backup')
     .addOption(compression())
     .addOption(uuid())

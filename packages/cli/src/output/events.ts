@@ -120,7 +120,7 @@ export type ItemSummary = Item &
     | { readonly command: 'info'; readonly stream: StreamFacts }
     | { readonly command: 'verify'; readonly backup: Manifest; readonly damage: readonly Damage[] }
     | {
-        readonly command: 'restore';
+        readonly command: 'restore' | 'export';
         readonly id: string;
         readonly disk: string;
         readonly target: string;

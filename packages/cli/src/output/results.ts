@@ -5,6 +5,7 @@ import { formatBytes, formatLocalTime, formatSeconds, printable } from './format
 import { pairLines, tableLines } from './table.js';
 import { vmaLines } from './vma-results.js';
 
+type DiskSummary = Extract<ItemSummary, { disk: string; target: string }>;
 type CopySummary = Extract<ItemSummary, { command: 'copy' }>;
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
@@ -18,6 +19,7 @@ export function resultLines(item: ItemSummary): string[] {
     case 'export':
     case 'vma create':
     case 'vma repack':
+      if ('disk' in item) return [exportLine(item)];
       return 'backup' in item ? [backupLine(item.backup, item.elapsedMs)] : archiveLines(item);
     case 'list':
       return listLines([item.backup]);
@@ -60,6 +62,11 @@ export function resultLines(item: ItemSummary): string[] {
     case 'completion':
       return item.script.trimEnd().split('\n');
   }
+}
+
+function exportLine({ disk, id, target, size, written, elapsedMs }: DiskSummary): string {
+  const sizes = `${formatBytes(size)}, ${formatBytes(written)} written`;
+  return `${printable(disk)} of ${id} exported to ${printable(target)}: ${sizes} in ${duration(elapsedMs)}`;
 }
 
 const duration = (elapsedMs: number): string => formatSeconds(elapsedMs / 1000);

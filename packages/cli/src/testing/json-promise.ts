@@ -202,7 +202,7 @@ export const JSON_LINE = z.union([
   z.strictObject({ ...item, command: z.literal('verify'), backup: manifest, damage: z.array(damage) }),
   z.strictObject({
     ...item,
-    command: z.literal('restore'),
+    command: z.enum(['restore', 'export']),
     id: z.string(),
     disk: z.string(),
     target: z.string(),
