@@ -94,6 +94,30 @@ describe('archives of disks and backups', () => {
       same('out.vma', 'file.vma');
     });
 
+    it('takes a disk from standard input, of exactly the size that was told', async () => {
+      const { runProgram, BIN } = await import('./testing/command.js');
+      const env = { VBACKUP_STATE: folder.at('state') };
+      const create = (size: string): ReturnType<typeof runProgram> => {
+        const line = `cat disk.raw | "$0" "$1" vma create in.vma -d size=${size}:one=- ${IDENTITY}`;
+        return runProgram('/bin/sh', ['-c', line, process.execPath, BIN], { cwd: folder.path, env });
+      };
+      for (const [size, told] of [
+        ['10M', /ended after 9437184 of 10485760 bytes \[VB_INVALID_ARGUMENT\]/],
+        ['8M', /has more than 8388608 bytes \[VB_INVALID_ARGUMENT\]/],
+      ] as const) {
+        const { code, err } = await create(size);
+        assert.equal(code, 2);
+        assert.match(err, told);
+        assert.ok(!readdirSync(folder.path).some((name) => name.startsWith('in.')));
+      }
+      const { code, err } = await create('9M');
+      assert.equal(code, 0, err);
+      await done(`vma create file.vma -d one=disk.raw ${IDENTITY}`);
+      same('in.vma', 'file.vma');
+      await refused('vma create x.vma -d one=-', 2, 'VB_CLI_USAGE');
+      await refused('vma create x.vma -d size=9M:one=disk.raw', 2, 'VB_CLI_USAGE');
+    });
+
     it('refuses JSON and an archive on one standard output', async () => {
       const { code, out } = await run('vma create - --json -d a=disk.raw');
       assert.equal(code, 2);

@@ -2,6 +2,7 @@ export type { FinishedArchive } from './archive/archive-draft.js';
 export { type ArchiveShape, type PveShape, plainShape, pveShape, type ShapeArchive } from './archive/archive-shape.js';
 export { BackupHypervisor, type StoredBackup } from './archive/backup-hypervisor.js';
 export { type ExportStreamJob, type ExportStreamSummary, exportStream } from './archive/export-stream.js';
+export { type DiskInput, InputHypervisor } from './archive/input-hypervisor.js';
 export { type JoinedGuest, JoinedHypervisor, type JoinedSource } from './archive/joined-hypervisor.js';
 export { StreamHypervisor } from './archive/stream-hypervisor.js';
 export { type OpenedArchive, VmaHypervisor } from './archive/vma-hypervisor.js';

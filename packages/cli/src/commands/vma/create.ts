@@ -38,8 +38,13 @@ export async function vmaCreate(context: CommandContext): Promise<Outcome> {
   return { done: 1, failed: 0, exitCode: EXIT.done };
 }
 
-function connectTo(context: CommandContext, { selector, format }: DeviceSource): Promise<Hypervisor> {
-  const { plugins, signal, output } = context;
+async function connectTo(context: CommandContext, device: DeviceSource): Promise<Hypervisor> {
+  const { plugins, signal, output, world } = context;
+  const { selector, format, size } = device;
+  if (size !== undefined) {
+    const { InputHypervisor } = await import('@vbackup/core');
+    return new InputHypervisor({ chunks: world.stdin(), size, name: 'standard input' });
+  }
   return plugins.connect(isNbdUri(selector) ? 'nbd' : 'file', {
     flags: format === undefined ? {} : { 'file-format': format },
     signal,
