@@ -1,9 +1,7 @@
 import { VBackupError } from '../errors/index.js';
 import { withAbortCode } from '../errors/with-abort-code.js';
-import { type Extent, splitAt } from '../extent/index.js';
-import type { BlockWriter, WithSignal } from '../hypervisor/index.js';
-import { type Slot, SlotPool } from '../memory/slot-pool.js';
-import { frameLengthOf, slotCountOf } from './copy/geometry.js';
+import type { Extent } from '../extent/index.js';
+import { writeImage } from './copy/write-image.js';
 import type { ImageReader } from './image.js';
 import type { RestoreJob, RestoreSummary } from './jobs.js';
 import type { ManifestDisk } from './manifest.js';
@@ -41,74 +39,6 @@ async function restore(job: RestoreJob): Promise<RestoreSummary> {
   const elapsedMs = performance.now() - started;
   onEvent?.({ type: 'disk-done', disk: disk.name, read: planned, data: planned, stored: planned, elapsedMs });
   return { disk: disk.name, size: image.size, written: planned, elapsedMs };
-}
-
-interface WriteImage extends WithSignal {
-  readonly image: ImageReader;
-  readonly target: BlockWriter;
-  readonly data: readonly Extent[];
-  readonly onProgress: (done: number) => void;
-}
-
-type Piece = { readonly extent: Extent; readonly slot: Slot; readonly bytes: Buffer; readonly read: Promise<void> };
-
-/** Several frames are read and decoded at once; what is written is written in order. */
-async function writeImage(options: WriteImage): Promise<void> {
-  const { image, signal } = options;
-  const frameLength = frameLengthOf(image.size);
-  const length = Math.min(frameLength, options.target.limits.maximumRequest);
-  const count = slotCountOf(frameLength);
-  const slots = new SlotPool({ count, length });
-  const reading: Piece[] = [];
-  const writer = new OrderedTarget(options);
-  try {
-    for (const extent of splitAt(options.data, length)) {
-      if (reading.length === count) await writer.write(reading.shift());
-      const slot = await slots.acquire({ signal });
-      const bytes = slot.buffer.subarray(0, extent.length);
-      const read = image.read(extent.offset, bytes, { signal });
-      read.catch(() => undefined);
-      reading.push({ extent, slot, bytes, read });
-    }
-    while (reading.length > 0) await writer.write(reading.shift());
-    await writer.zerosUntil(image.size);
-    slots[Symbol.dispose]();
-  } finally {
-    await Promise.allSettled(reading.map(({ read }) => read));
-  }
-}
-
-/** Hands pieces to the target, and the zeros between them if it does not read as zero by itself. */
-class OrderedTarget {
-  readonly #options: WriteImage;
-  #end = 0;
-  #done = 0;
-
-  constructor(options: WriteImage) {
-    this.#options = options;
-  }
-
-  async write(piece: Piece | undefined): Promise<void> {
-    if (piece === undefined) return;
-    const { target, signal, onProgress } = this.#options;
-    const { offset, length } = piece.extent;
-    try {
-      await piece.read;
-      await this.zerosUntil(offset);
-      await target.write(offset, piece.bytes, { signal });
-    } finally {
-      piece.slot.release();
-    }
-    this.#end = offset + length;
-    this.#done += length;
-    onProgress(this.#done);
-  }
-
-  async zerosUntil(offset: number): Promise<void> {
-    const { target, signal } = this.#options;
-    if (!target.zeroed && offset > this.#end) await target.zero(this.#end, offset - this.#end, { signal });
-    this.#end = offset;
-  }
 }
 
 function dataExtents(image: ImageReader): readonly Extent[] {

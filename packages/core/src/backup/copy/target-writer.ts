@@ -13,7 +13,8 @@ export interface TargetWriterOptions extends WithSignal {
 
 /**
  * Writes to a device what a copy finds, as many requests at once as the device likes, none longer than it serves. The end
- * of a disk is filled up with zeros where the device demands whole blocks.
+ * of a disk is filled up with zeros where the device demands whole blocks. After one that failed no more are begun: all
+ * that wait fail with the same.
  */
 export class TargetWriter implements ImageWriter, AsyncDisposable {
   readonly #target: BlockWriter;
@@ -22,7 +23,8 @@ export class TargetWriter implements ImageWriter, AsyncDisposable {
   readonly #requestLength: number;
   readonly #writing = new Set<Promise<void>>();
   #dataLength = 0;
-  #stopped = false;
+  /** Why nothing more is written: the first failure, or the end. */
+  #stopped: { readonly reason: unknown } | undefined;
 
   constructor({ target, signal }: TargetWriterOptions) {
     const { alignment, maximumInFlight, maximumRequest } = target.limits;
@@ -58,7 +60,7 @@ export class TargetWriter implements ImageWriter, AsyncDisposable {
 
   /** Undoing is the target's own matter. */
   async abort(): Promise<void> {
-    this.#stopped = true;
+    this.#stopped ??= { reason: new VBackupError('VB_ABORTED', 'the copy has ended') };
     // One that ends lets another one in, which then sees that it is too late.
     while (this.#writing.size > 0) await Promise.allSettled(this.#writing);
   }
@@ -76,15 +78,28 @@ export class TargetWriter implements ImageWriter, AsyncDisposable {
 
   async #take(length: number, run: () => Promise<void>): Promise<void> {
     await this.#limiter.acquire(length, { signal: this.#signal });
-    if (this.#stopped) {
+    if (this.#stopped !== undefined) {
       this.#limiter.release(length);
-      throw new VBackupError('VB_ABORTED', 'the copy has ended');
+      throw this.#stopped.reason;
     }
-    const running = run().finally(() => {
-      this.#limiter.release(length);
-      this.#writing.delete(running);
-    });
+    const running = this.#run(length, run);
     this.#writing.add(running);
-    await running;
+    try {
+      await running;
+    } finally {
+      this.#writing.delete(running);
+    }
+  }
+
+  async #run(length: number, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (reason) {
+      // Before there is room for another one.
+      this.#stopped ??= { reason };
+      throw reason;
+    } finally {
+      this.#limiter.release(length);
+    }
   }
 }
