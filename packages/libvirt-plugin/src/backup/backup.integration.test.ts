@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { connectPlugin, type Guest, type Hypervisor, registerPlugin, type Warning } from '@vbackup/core';
 import { requireTools, skipEverywhere } from '@vbackup/core/testing';
 import { type LabDomain, LIBVIRT_GUEST_TOOLS, LIBVIRT_LAB_TOOLS, type LibvirtLab, startLibvirtLab } from '@vbackup/lab';
@@ -85,6 +88,15 @@ describe('a backup of a guest with an agent', function () {
     const entries = [{ step: 'freeze', domain: domain.uuid }];
     await hypervisor.recover({ backupId: 'fedcba9876543210', entries, committed: false });
     assert.equal(await frozen(), 'thawed');
+  });
+
+  it('is thawed when vbackup is killed, before any other run', async () => {
+    const program = fileURLToPath(new URL('../testing/freezer.js', import.meta.url));
+    const child = spawn(process.execPath, [program, lab.uri, domain.uuid], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(child.stdout, 'data');
+    assert.equal(await frozen(), 'frozen');
+    child.kill('SIGKILL');
+    await eventually('the guest is thawed', async () => (await frozen()) === 'thawed');
   });
 
   it('thaws a guest whose agent slept through the freeze', async () => {

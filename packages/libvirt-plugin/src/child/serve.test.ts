@@ -13,8 +13,20 @@ describe('the service in the child process', () => {
   let closed: number;
   let service: Service;
 
+  let thaws: string[];
+  let asleep: number;
+  let frozen: boolean[];
+
   const connected: Connected = {
     handlers: [
+      handle(calls.freeze, () => {
+        throw new NativeCallError(NATIVE, true);
+      }),
+      handle(calls.thaw, ({ domain }) => {
+        thaws.push(domain);
+        if (thaws.length <= asleep) throw new NativeCallError(NATIVE, true);
+        return 1;
+      }),
       handle(calls.domainXml, ({ domain }) => `<domain>${domain}</domain>`),
       handle(calls.domainCapabilities, () => {
         throw new NativeCallError(NATIVE, true);
@@ -34,6 +46,9 @@ describe('the service in the child process', () => {
     replies = [];
     opened = undefined;
     closed = 0;
+    thaws = [];
+    asleep = 0;
+    frozen = [];
     service = new Service(
       (options, events) => {
         opened = options;
@@ -43,6 +58,7 @@ describe('the service in the child process', () => {
         return connected;
       },
       (reply) => replies.push(ReplySchema.parse(structuredClone(reply))),
+      { onFrozen: (any) => frozen.push(any), thawTimeoutMs: 1_500 },
     );
   });
 
@@ -70,6 +86,38 @@ describe('the service in the child process', () => {
       { kind: 'event', event: { kind: 'agent', domain, name: 'one', connected: true } },
       { kind: 'lost', reason: 'keepalive' },
     ]);
+  });
+
+  const guest = { domain: '6695eb01-f6a4-8304-79aa-97f2502e193f' };
+  const other = { domain: '7695eb01-f6a4-8304-79aa-97f2502e193f' };
+
+  it('thaws the guests that a dead client left frozen, also those whose freeze was not answered', async () => {
+    ask('open', { uri: '' });
+    ask('freeze', guest);
+    ask('freeze', other);
+    ask('thaw', other);
+    asleep = 2;
+    await service.abandon();
+    assert.deepEqual(thaws, [other.domain, guest.domain, guest.domain]);
+    assert.deepEqual(frozen, [true, false]);
+  });
+
+  it('gives a guest up that does not wake', async () => {
+    ask('open', { uri: '' });
+    ask('freeze', guest);
+    asleep = 1000;
+    await service.abandon();
+    assert.ok(thaws.length > 1 && thaws.length < 10, String(thaws.length));
+  });
+
+  it('touches no guest of a client that closed, or thawed what it froze', async () => {
+    ask('open', { uri: '' });
+    ask('freeze', guest);
+    ask('thaw', guest);
+    ask('freeze', other);
+    ask('close');
+    await service.abandon();
+    assert.deepEqual([thaws, frozen], [[guest.domain], [true, false, true, false]]);
   });
 
   for (const [what, call, values, reply] of [

@@ -77,9 +77,12 @@ function symbolOf(name: string): Pointer {
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
 
-/** The kernel kills this process when the one that started it ends, even while a native call blocks everything here. */
-export function dieWithParent(): void {
+/**
+ * The kernel kills this process when the one that started it ends, even while a native call blocks everything here; with
+ * `false`, it does so no longer.
+ */
+export function dieWithParent(die = true): void {
   if (process.platform !== 'linux') return;
   const prctl = libc.func('int prctl(int option, unsigned long argument)');
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_PDEATHSIG, die ? SIGKILL : 0);
 }
