@@ -1,17 +1,14 @@
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { OpenTarget, PveRestoreTarget, VmaHeader } from '@vbackup/core';
 import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
 import type { CommandContext } from '../commands/command.js';
 import { isNbdUri } from '../subject.js';
 import type { ExtractStep } from './extract-plan.js';
+import { readFifoLines } from './fifo-lines.js';
 
 /** A target may be longer than the device, as volumes are rounded up; Proxmox takes no more than this. */
 const MAX_SURPLUS = 4 * 1024 * 1024;
-/** A line for each of 255 devices, and some room. */
-const MAX_LINES = 1024;
 
 /** Tells qmrestore what there is, and hears where each device goes. */
 export async function planByFifo(context: CommandContext, header: VmaHeader, fifo: string): Promise<ExtractStep[]> {
@@ -21,7 +18,7 @@ export async function planByFifo(context: CommandContext, header: VmaHeader, fif
   await world.stdout.drain();
   // A memory has no line: today's vzdump stores none, and qmrestore would throw it away.
   const devices = header.devices.filter((device) => !isVmstate(device));
-  const targets = parseRestoreMap(await readLines(resolve(world.cwd, fifo), context.signal), devices);
+  const targets = parseRestoreMap(await readFifoLines(resolve(world.cwd, fifo), context), devices);
   const steps: ExtractStep[] = [];
   for (const target of targets) {
     for (const option of target.others) {
@@ -30,29 +27,6 @@ export async function planByFifo(context: CommandContext, header: VmaHeader, fif
     steps.push({ device: target.device, name: target.path, openTarget: await openerOf(target) });
   }
   return steps;
-}
-
-/** Up to `done`, an empty line or the end. Opening a FIFO waits for who writes to it. */
-async function readLines(path: string, signal: AbortSignal): Promise<string[]> {
-  const { withIo } = await import('@vbackup/core');
-  const lines: string[] = [];
-  await withIo(`cannot read ${path}`, async () => {
-    const input = createReadStream(path, { encoding: 'utf8', signal });
-    // The interface passes no error on: it is waited for here.
-    const failed = new Promise<never>((_, reject) => void input.once('error', reject));
-    const collected = collect(createInterface({ input }), lines);
-    await Promise.race([collected, failed]);
-    input.destroy();
-  });
-  return lines;
-}
-
-async function collect(source: AsyncIterable<string>, lines: string[]): Promise<void> {
-  for await (const line of source) {
-    if (line === 'done' || line === '') return;
-    if (lines.length === MAX_LINES) throw new VBackupError('VB_INVALID_ARGUMENT', `more than ${MAX_LINES} lines came`);
-    lines.push(line);
-  }
 }
 
 /** Volumes are there before the restore begins, and are written in place. */
