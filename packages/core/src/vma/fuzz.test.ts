@@ -3,7 +3,7 @@ import { fuzzArchives } from '../testing/vma-fuzz.js';
 
 /** `pnpm fuzz-vma 200000` runs more of them, with any seed. */
 const CASES = 5000;
-const MAX_MEMORY = 256 * 1024 * 1024;
+const MAX_MEMORY = 64 * 1024 * 1024;
 
 describe('5,000 mutated VMA archives', () => {
   it('give a right answer or an error of VMA, the same by every way of reading', async function () {
