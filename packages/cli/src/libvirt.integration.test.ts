@@ -232,4 +232,23 @@ describe('vbackup of libvirt guests', function () {
     assert.match(out, / inc of web/);
     await assertRestores(idOf(out), model.copy(), ['vda']);
   });
+
+  it('compares an image of version 2, in which QEMU can keep no bitmap', async () => {
+    const old = await lab.define({
+      name: 'old',
+      guest: 'seabios',
+      disks: [
+        { target: 'vda', size: 2 * MIB, createOptions: 'compat=0.10' },
+        { target: 'vdb', size: 2 * MIB },
+      ],
+    });
+    await old.start();
+    assert.match(await backUp('old'), / full \(first-backup\) of old/);
+    await old.dirty('vda', `write -P 1 ${MIB} ${64 * KIB}`);
+    const out = await backUp('old');
+    assert.match(out, / inc of old: .* 64\.0 KiB data/);
+    const info = await done(`info ${idOf(out)} -r repo`);
+    assert.match(info, /compare/);
+    assert.match(info, /dirty-bitmap/);
+  });
 });

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Checkpoint, Snapshot } from '@vbackup/core';
 import { checkpointName, makeUlid, newCheckpointXml, parseCheckpointRecord } from '../checkpoint/index.js';
 import { parseJob } from '../job/index.js';
@@ -141,6 +143,23 @@ describe('a snapshot of a libvirt domain', () => {
       const since = { ...(await backUp()), ...change };
       await using snapshot = await take({ since });
       assert.partialDeepStrictEqual(snapshot.disks[0]?.changes, expected);
+    });
+  }
+
+  for (const [version, bitmap] of [
+    [2, false],
+    [3, true],
+  ] as const) {
+    it(`makes ${bitmap ? 'a' : 'no'} bitmap in a qcow2 of version ${version}`, async () => {
+      const path = join(fixture.folder, 'a.qcow2');
+      await writeFile(path, Buffer.concat([Buffer.from('QFI\xfb', 'latin1'), Buffer.from([0, 0, 0, version])]));
+      fixture.domain.xml = fixture.domain.xml.replace('/nowhere/a.qcow2', path);
+      const record = parseCheckpointRecord(await backUp());
+      assert.deepEqual(record.disks, [
+        { target: 'vda', size: MIB, bitmap },
+        { target: 'vdb', size: MIB, bitmap: false },
+      ]);
+      assert.equal(names().length, bitmap ? 1 : 0);
     });
   }
 

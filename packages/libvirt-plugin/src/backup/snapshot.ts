@@ -28,6 +28,7 @@ import { configurationOf } from './configuration.js';
 import type { JobExport, LibvirtContext } from './context.js';
 import { parseGuestId } from './guest-id.js';
 import type { JobEntry } from './journal.js';
+import { withoutBitmapsInOldImages } from './old-images.js';
 import { readChanges } from './read-changes.js';
 import { finishJob, undoJob } from './release.js';
 import { clearWay } from './running-job.js';
@@ -56,7 +57,8 @@ export async function takeSnapshot(
   requireActive(facts.active, facts.name);
   const description = parseDomain(await libvirt.domainXml(domain, { signal }));
   const { exclude: excluded } = context.options;
-  const chosen = chooseDisks(description, { only: place.disk, excluded, warn: context.warn });
+  const wanted = chooseDisks(description, { only: place.disk, excluded, warn: context.warn });
+  const chosen = await withoutBitmapsInOldImages(wanted);
   await clearWay(libvirt, { domain, isDead: (socket) => isSocketOf(socket, repositoryId, place) }, options);
   const owner = { repositoryId, guestId: guest.id };
   const base = await findBase(libvirt, { domain, since: record, owner, journal, signal });
