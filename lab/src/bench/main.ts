@@ -1,5 +1,6 @@
 import { type Contest, hold, type Standing } from './contest.js';
 import { FragmentedBenchFile } from './filemap.js';
+import { NbdCopyBench } from './nbd-copy.js';
 import { checkReaders, readContest } from './nbd-read.js';
 import { BenchDisk } from './server.js';
 import { SparseBenchFile } from './sparse-copy.js';
@@ -61,7 +62,12 @@ async function raceArchives(): Promise<void> {
   for (const contest of archives.contests()) await race(contest);
 }
 
-const RACES = { read: raceReads, copy: raceCopies, map: raceMaps, vma: raceArchives };
+async function raceNbdCopies(): Promise<void> {
+  await using bench = await NbdCopyBench.make(DISK_LENGTH);
+  for (const contest of bench.contests()) await race(contest);
+}
+
+const RACES = { read: raceReads, copy: raceCopies, 'nbd-copy': raceNbdCopies, map: raceMaps, vma: raceArchives };
 /** Names with commas between: `VBACKUP_BENCH_ONLY=map,copy`. */
 const wanted = process.env['VBACKUP_BENCH_ONLY']?.split(',');
 for (const [name, run] of Object.entries(RACES)) if (wanted?.includes(name) !== false) await run();
