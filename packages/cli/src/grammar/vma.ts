@@ -61,6 +61,7 @@ const extract = (): Command =>
     )
     .option('--compat', 'name files as Proxmox does: disk-<name>.raw')
     .option('--force', 'write into a folder that is not empty, and replace files that exist')
+    .option('--no-sparse', 'write zeros into files and block devices, so that every byte has its place')
     .addOption(
       new Option('--fifo <path>', 'also -r: read there where each device goes, as qmrestore says it').conflicts([
         'device',

@@ -87,5 +87,5 @@ async function openerOf(written: string, { world, options }: PlanRequest): Promi
   if (format === 'qcow2') return openQcow2Target(resolve(world.cwd, target), { force });
   if (target === '-') return openStreamTarget(world.stdoutBytes());
   if (isNbdUri(target)) return openNbdTarget(target);
-  return openFileTarget(resolve(world.cwd, target), { force });
+  return openFileTarget(resolve(world.cwd, target), { force, sparse: options.flag('sparse') });
 }

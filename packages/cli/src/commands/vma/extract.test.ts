@@ -90,6 +90,24 @@ describe('vma extract', () => {
     assert.equal((await stat(out('drive-virtio0.raw'))).blocks, 0);
   });
 
+  describe('with --no-sparse', () => {
+    for (const file of ['01-basic.vma', '05-allzero.vma']) {
+      it(`writes the zeros of ${file}, from a file and from standard input`, async () => {
+        for (const source of [at(file), '-']) {
+          program.world.input = [loadVmaFixture(file)];
+          assert.equal(await program.run(`vma extract ${source} ${out()} --force --no-sparse`), 0);
+          await assertExtracted(file);
+          for (const { name, size } of fixtureOf(file).devices) {
+            assert.ok((await stat(out(`${name}.raw`))).blocks * 512 >= size, name);
+          }
+        }
+      });
+    }
+
+    it('leaves it to the fifo where zeros are written', () =>
+      program.refused(`vma extract ${at('01-basic.vma')} ${out()} --no-sparse --fifo x`, 'VB_CLI_USAGE'));
+  });
+
   it('takes only the devices that are named, by name or number, or all but those', async () => {
     for (const [options, names] of [
       ['-d drive-scsi0,4', ['drive-scsi0.raw', 'drive-tpmstate0-backup.raw']],

@@ -65,6 +65,11 @@ function checkOptions(context: CommandContext): void {
   }
   if (options.text('fifo') !== undefined && options.flag('json'))
     throw usageError('--json and --fifo exclude each other');
+  if (options.text('fifo') !== undefined && !options.flag('sparse'))
+    throw usageError(
+      '--no-sparse and --fifo exclude each other',
+      'what is read from the fifo says where zeros are written',
+    );
   if (toStdout(context) && options.flag('json'))
     throw usageError('--json and a device on standard output exclude each other');
 }

@@ -41,6 +41,12 @@ describe('openFileTarget', () => {
     assert.deepEqual(await readdir(folder), ['disk.img']);
   });
 
+  it('makes a file that has its place for every byte when it is not to be sparse', async () => {
+    await write(openFileTarget(path, { sparse: false }), 8 * MiB + 512);
+    assert.ok((await readFile(path)).equals(expected(8 * MiB + 512)));
+    assert.ok((await stat(path)).blocks * 512 >= 8 * MiB + 512);
+  });
+
   it('leaves nothing when it is not finished', async () => {
     await write(openFileTarget(path), 4 * MiB, false);
     assert.deepEqual(await readdir(folder), []);

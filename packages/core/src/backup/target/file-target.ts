@@ -13,16 +13,18 @@ export interface FileTargetOptions {
   readonly force?: boolean | undefined;
   /** Writes into a file that exists and keeps it, as a device; `zeroed`: it reads as zeros already. */
   readonly inPlace?: { readonly zeroed: boolean } | undefined;
+  /** Default true. False: zeros are written like data, so that every byte of the target has its place on the disk. */
+  readonly sparse?: boolean | undefined;
 }
 
 /**
  * A regular file, sparse, or a block device as a target. A file is written as `<path>.partial` and takes its name when
  * it is complete: one that exists stays as it is until then, and leaves its permissions to the new one. On a device what
- * holds no data is made to read as zero, by the device itself where it can do that.
+ * holds no data is made to read as zero, by the device itself where it can do that; unless it is not to be sparse.
  * The opener throws VB_TARGET_EXISTS, VB_TARGET_INVALID, VB_TARGET_TOO_SMALL, VB_NO_SPACE, VB_ACCESS_DENIED.
  */
 export function openFileTarget(path: string, options: FileTargetOptions = {}): OpenTarget {
-  const { force, inPlace } = options;
+  const { force, inPlace, sparse = true } = options;
   const existing = inPlace !== undefined ? 'overwrite' : force === true ? 'replace' : 'refuse';
   const cureIfExists = 'name another file, or use --force';
   return async ({ size }) => {
@@ -31,16 +33,21 @@ export function openFileTarget(path: string, options: FileTargetOptions = {}): O
     const { file, isBlockDevice, isFresh } = target;
     try {
       const length = isBlockDevice ? await deviceSize(file, libc) : size;
-      return new FileWriter(
-        target,
-        length,
-        isFresh || inPlace?.zeroed === true ? null : new ZeroWriter({ file, isBlockDevice, libc }),
-      );
+      const zeroed = sparse && (isFresh || inPlace?.zeroed === true);
+      const zeroWriter = zeroed ? null : new ZeroWriter({ file, isBlockDevice, libc });
+      return new FileWriter(target, { length, zeroWriter, sparse });
     } catch (error) {
       await target[Symbol.asyncDispose]();
       throw error;
     }
   };
+}
+
+interface FileShape {
+  readonly length: number;
+  /** Null where what is never written reads as zero. */
+  readonly zeroWriter: ZeroWriter | null;
+  readonly sparse: boolean;
 }
 
 class FileWriter implements BlockWriter {
@@ -49,14 +56,13 @@ class FileWriter implements BlockWriter {
   readonly anyOrder = true;
   readonly zeroed: boolean;
   readonly #target: CopyTarget;
-  /** Null where what is never written reads as zero. */
-  readonly #zeroWriter: ZeroWriter | null;
+  readonly #shape: FileShape;
 
-  constructor(target: CopyTarget, size: number, zeroWriter: ZeroWriter | null) {
+  constructor(target: CopyTarget, shape: FileShape) {
     this.#target = target;
-    this.#zeroWriter = zeroWriter;
-    this.size = size;
-    this.zeroed = zeroWriter === null;
+    this.#shape = shape;
+    this.size = shape.length;
+    this.zeroed = shape.zeroWriter === null;
   }
 
   async write(offset: number, bytes: Buffer): Promise<void> {
@@ -66,7 +72,9 @@ class FileWriter implements BlockWriter {
 
   async zero(offset: number, length: number, options: WithSignal = {}): Promise<void> {
     const what = `cannot zero ${length} bytes of ${this.#target.path} at byte ${offset}`;
-    await withIo(what, async () => this.#zeroWriter?.punch({ offset, length }, options));
+    const { zeroWriter, sparse } = this.#shape;
+    const range = { offset, length };
+    await withIo(what, async () => (sparse ? zeroWriter?.punch(range, options) : zeroWriter?.write(range, options)));
   }
 
   finish(): Promise<void> {
