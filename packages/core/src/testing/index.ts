@@ -17,3 +17,4 @@ export * from './vma-archive.js';
 export * from './vma-fixture.js';
 export * from './vma-fuzz.js';
 export * from './vma-mutation.js';
+export * from './vma-sink.js';
