@@ -25,7 +25,7 @@ export class AppendFile implements AsyncDisposable {
         return new AppendFile(path, await open(path, 'wx', 0o640));
       } catch (error) {
         if (systemCode(error) !== 'EEXIST') throw error;
-        const cure = 'another run writes there, or one died: wait for it, or remove that file';
+        const cure = `another run writes there, or one died: wait for it, or remove ${path} if none does`;
         throw new VBackupError('VB_TARGET_EXISTS', `${path} exists`, { cause: error, cure });
       }
     });

@@ -125,6 +125,31 @@ describe('the output of an archive', () => {
     await assert.rejects(() => openArchiveOutput({ path: inFolder('none/guest.vma') }), { code: 'VB_IO' });
   });
 
+  it('names the file that a dead run left, does not touch it by force, and goes on when it is gone', async () => {
+    const path = inFolder('guest.vma.zst');
+    for (const [partial, name] of [
+      ['partial', 'guest.vma.zst.partial'],
+      ['pve', 'guest.vma.dat'],
+    ] as const) {
+      const leftover = inFolder(name);
+      await writeFile(leftover, 'unfinished');
+      for (const force of [false, true]) {
+        await assert.rejects(() => openArchiveOutput({ path, partial, force }), {
+          code: 'VB_TARGET_EXISTS',
+          message: `${leftover} exists`,
+          cure: `another run writes there, or one died: wait for it, or remove ${leftover} if none does`,
+        });
+      }
+      assert.equal(await readFile(leftover, 'utf8'), 'unfinished');
+      await rm(leftover);
+      await using output = await openArchiveOutput({ path, partial, force: true });
+      await writeTo(output);
+      await output.finish();
+      assert.deepEqual(await readdir(folder), ['guest.vma.zst']);
+      await rm(path);
+    }
+  });
+
   it('goes to a stream no faster than it is read, compressed or not', async () => {
     for (const compression of ['none', 'zstd'] as const) {
       const stream = new PassThrough({ highWaterMark: 1024 });
