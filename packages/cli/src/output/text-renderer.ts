@@ -81,8 +81,9 @@ export class TextRenderer implements Renderer {
         `${printable(event.disk)}: audit of ${formatBytes(event.planned)} of what is called unchanged, ${share}`,
       );
       this.#lineAt.set(event.disk, this.#world.now());
-    } else if (event.command === 'vma extract') {
-      this.#say(`${printable(event.disk)}: extraction of ${formatBytes(event.size)}`);
+    } else if (event.command === 'vma extract' || event.command === 'vma verify') {
+      const work = event.command === 'vma extract' ? 'extraction' : 'check';
+      this.#say(`${printable(event.disk)}: ${work} of ${formatBytes(event.size)}`);
       this.#lineAt.set(event.disk, this.#world.now());
     } else if (event.command === 'copy') {
       const verified = event.planned > event.size ? ', to be verified' : '';
@@ -175,7 +176,7 @@ const auditText = ({ read }: DiskResult): string => `${formatBytes(read)} audite
 function finishedText(command: CommandName, { read, data, stored }: DiskResult): string {
   if (command === 'restore') return `${formatBytes(read)} written`;
   if (command === 'copy') return `${formatBytes(read)} read, ${formatBytes(data)} data`;
-  if (command === 'vma extract') return `${formatBytes(data)} data`;
+  if (command === 'vma extract' || command === 'vma verify') return `${formatBytes(data)} data`;
   if (command === 'verify') return `${formatBytes(read)} checked`;
   return `${formatBytes(read)} read, ${formatBytes(data)} data, ${formatBytes(stored)} stored`;
 }

@@ -7,6 +7,7 @@ import { DamageList } from './damage.js';
 import { VmaImageReader } from './image-reader.js';
 import type { DeviceFacts } from './ledger.js';
 import type { PositionSource } from './position-file.js';
+import { VMA_CLUSTER_LENGTH } from './words.js';
 
 /** Read at once when the content of a device is looked at. */
 const CONTENT_LENGTH = 1024 * 1024;
@@ -25,6 +26,8 @@ export interface VerifyArchiveOptions {
   readonly checks?: ((header: VmaHeader) => readonly ContentCheck[]) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
+  /** Bytes of a device that were read; never where only headers are. */
+  readonly onContent?: ((device: VmaDevice, done: number) => void) | undefined;
 }
 
 /** What an archive holds of a device, and what could be checked. */
@@ -58,6 +61,8 @@ export class Verification {
   /** Content is read afterwards, by what is noted here; else it is taken as it comes. */
   readonly #logs: Map<number, ClusterLog> | undefined;
   readonly #orders = new Map<number, ContentOrder>();
+  /** Clusters that came, by device; only of content that is taken as it comes. */
+  readonly #counts = new Map<number, number>();
   readonly #digests = new Map<number, DeviceDigest>();
   readonly #warnings: VmaWarning[] = [];
   readonly #damages = new DamageList();
@@ -132,8 +137,15 @@ export class Verification {
   }
 
   #addCluster(event: VmaClusterEvent): void {
-    if (this.#logs === undefined) this.#orders.get(event.device.id)?.add(event);
-    else this.#logs.get(event.device.id)?.add(event);
+    const { device } = event;
+    if (this.#logs !== undefined) {
+      this.#logs.get(device.id)?.add(event);
+      return;
+    }
+    this.#orders.get(device.id)?.add(event);
+    const count = (this.#counts.get(device.id) ?? 0) + 1;
+    this.#counts.set(device.id, count);
+    this.#options.onContent?.(device, Math.min(device.size, count * VMA_CLUSTER_LENGTH));
   }
 
   #checksOf(id: number): readonly ContentCheck[] {
@@ -144,7 +156,7 @@ export class Verification {
     file: PositionSource,
     { device, index }: { readonly device: VmaDevice; readonly index: ClusterIndex },
   ): Promise<void> {
-    const { signal, onProgress } = this.#options;
+    const { signal, onProgress, onContent } = this.#options;
     const image = new VmaImageReader(device, index, (position, buffers) => file.readAll(position, buffers));
     const checks = this.#checksOf(device.id);
     const buffer = Buffer.allocUnsafe(Math.min(CONTENT_LENGTH, image.size));
@@ -154,6 +166,7 @@ export class Verification {
       await image.read(offset, bytes, { signal });
       for (const check of checks) check.update(bytes);
       onProgress?.({ position: offset });
+      onContent?.(device, offset + bytes.length);
     }
   }
 

@@ -57,7 +57,8 @@ async function verifyStream(source: AsyncIterable<Buffer>, options: VerifyArchiv
 
 async function verifyFile(file: PositionFile, options: VerifyArchiveOptions): Promise<VmaReport> {
   const content = wantsContent(options);
-  const state = new Verification(options, content);
+  const headersOnly = options.mode === 'headers' && !content;
+  const state = new Verification(headersOnly ? { ...options, onContent: undefined } : options, content);
   const decoder = new VmaDecoder({ salvage: true, headersOnly: content || options.mode === 'headers' });
   const events =
     content || options.mode === 'headers'

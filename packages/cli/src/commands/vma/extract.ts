@@ -3,8 +3,8 @@ import type { ExtractReport } from '@vbackup/core';
 import { EXIT } from '../../exit-codes.js';
 import { usageError } from '../../usage.js';
 import { archiveSource, verifySource } from '../../vma/archive-source.js';
+import { DeviceProgress } from '../../vma/device-progress.js';
 import { type ExtractPlan, planExtraction } from '../../vma/extract-plan.js';
-import { ExtractProgress } from '../../vma/extract-progress.js';
 import { planByFifo } from '../../vma/fifo-plan.js';
 import { TargetFolder } from '../../vma/target-folder.js';
 import { warnOf } from '../../vma/warn-of.js';
@@ -21,7 +21,7 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
   checkOptions(context);
   const { damageError, extractArchive } = await import('@vbackup/core');
   const source = await archiveSource(context);
-  const progress = new ExtractProgress(output);
+  const progress = new DeviceProgress(output);
   const path = folder === undefined ? undefined : resolve(world.cwd, folder);
   let plan: ExtractPlan = { steps: [], configs: [] };
   await using _folder = path === undefined ? null : await TargetFolder.open(path, { force: options.flag('force') });
@@ -40,7 +40,7 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
       return plan.steps;
     },
   });
-  progress.finish(report);
+  progress.finish(report.devices);
   warnOf(output, report.warnings);
   await writeConfigs(context, plan);
   tell(context, plan, report);

@@ -38,6 +38,36 @@ describe('vma verify', () => {
     });
   }
 
+  describe('tells how far it is', () => {
+    const file = '02-multi-interleaved.vma';
+    const { devices } = vmaFixtures.valid.find((fixture) => fixture.file === file) ?? assert.fail(file);
+    const cases = [
+      ['of a pipe', '-'],
+      ['of content that is compared', `--hash ${at(file)}`],
+      ['of a file that is read to its end', `--read ${at(file)}`],
+    ] as const;
+    for (const [what, operands] of cases) {
+      it(`${what}, device by device`, async () => {
+        program.world.input = [loadVmaFixture(file)];
+        assert.equal(await program.run(`vma verify --json ${operands}`), 0);
+        const ends = jsonLines().flatMap((line) =>
+          line.type === 'progress' && line.finished !== undefined ? [`${line.disk} ${line.done} ${line.planned}`] : [],
+        );
+        assert.deepEqual(ends.sort(), devices.map(({ name, size }) => `${name} ${size} ${size}`).sort());
+      });
+    }
+
+    it('in words for people', async () => {
+      assert.equal(await program.run(`vma verify --hash ${at('01-basic.vma')}`), 0);
+      assert.match(program.world.stderr.text, /^drive-scsi0: check of .*\ndrive-scsi0: .* data in /);
+    });
+
+    it('but not where only headers are read', async () => {
+      assert.equal(await program.run(`vma verify --json ${at(file)}`), 0);
+      assert.ok(jsonLines().every(({ type }) => type !== 'progress'));
+    });
+  });
+
   it('says plainly that content was not checked where there is no sidecar', async () => {
     assert.equal(await program.run(`vma verify ${at('01-basic.vma')}`), 0);
     assert.deepEqual(program.world.stdout.lines, [

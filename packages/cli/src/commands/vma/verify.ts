@@ -5,6 +5,7 @@ import { EXIT } from '../../exit-codes.js';
 import type { VmaContentFacts } from '../../output/vma-events.js';
 import { archiveFacts } from '../../vma/archive-facts.js';
 import { type ArchiveSource, archiveSource, verifySource } from '../../vma/archive-source.js';
+import { DeviceProgress } from '../../vma/device-progress.js';
 import { structureFacts } from '../../vma/structure-facts.js';
 import { warnOf } from '../../vma/warn-of.js';
 import type { CommandContext, Outcome } from '../command.js';
@@ -16,12 +17,17 @@ export async function vmaVerify(context: CommandContext): Promise<Outcome> {
   const { damageError, sidecarChecks, verifyArchive } = await import('@vbackup/core');
   const source = await archiveSource(context);
   const found = options.flag('headers') ? null : await findSidecar(context, source);
+  const progress = new DeviceProgress(output);
   const report = await verifyArchive(verifySource(source), {
     mode: options.flag('read') ? 'all' : 'headers',
     hash: options.flag('hash'),
     checks: found === null ? undefined : (header) => sidecarChecks(found.sidecar, header),
+    onContent: progress.at,
     signal,
   });
+  progress.finish(
+    report.devices.map(({ device, storedLength }) => ({ device, size: device.size, written: storedLength })),
+  );
   warnOf(output, report.warnings);
   output.item({
     type: 'summary',

@@ -1,8 +1,16 @@
-import type { ExtractReport, VmaDevice } from '@vbackup/core';
+import type { VmaDevice } from '@vbackup/core';
 import type { Output } from '../output/output.js';
 
+/** A device that is done. */
+export interface DoneDevice {
+  readonly device: VmaDevice;
+  readonly size: number;
+  /** Bytes of data. */
+  readonly written: number;
+}
+
 /** Tells how far each device is, as the events of a job. */
-export class ExtractProgress {
+export class DeviceProgress {
   readonly #output: Output;
   readonly #started = new Map<VmaDevice, number>();
 
@@ -19,7 +27,7 @@ export class ExtractProgress {
     this.#output.work({ type: 'progress', disk, done: Math.min(done, size), planned: size });
   };
 
-  finish({ devices }: ExtractReport): void {
+  finish(devices: readonly DoneDevice[]): void {
     for (const { device, size, written } of devices) {
       const started = this.#started.get(device);
       if (started === undefined) continue;
