@@ -6,6 +6,7 @@ export * from './filemap/index.js';
 export * from './hypervisor/index.js';
 export * from './nbd/index.js';
 export * from './qemu/index.js';
+export * from './serve/index.js';
 export * from './sparse-stream/index.js';
 export { makeDirectory } from './storage/durable.js';
 export { ioError, systemCode, withIo } from './storage/io-error.js';

@@ -28,8 +28,15 @@ export interface NbdExport {
   flush?(options?: WithSignal): Promise<void>;
   /** Names of the meta contexts that `status` answers. */
   readonly metaContexts?: readonly string[] | undefined;
-  /** Extents of one context from `range.offset` on; may stop before the end of the range, never empty. */
-  status?(context: string, range: Extent, options?: WithSignal): Promise<readonly ContextExtent[]>;
+  /**
+   * Extents of one context from `range.offset` on; may stop before the end of the range, never empty. More than `maximum`
+   * of them, neighbours of equal flags counted as one, are not used.
+   */
+  status?(
+    context: string,
+    range: Extent,
+    options?: WithSignal & { readonly maximum?: number },
+  ): Promise<readonly ContextExtent[]>;
   /** Called once when its connection ends. */
   close?(): Promise<void>;
 }

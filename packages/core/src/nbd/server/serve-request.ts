@@ -1,6 +1,5 @@
 import { VBackupError } from '../../errors/index.js';
 import type { Extent } from '../../extent/index.js';
-import type { WithSignal } from '../../hypervisor/index.js';
 import { hasFlag } from '../protocol-flags.js';
 import {
   NBD_CMD_BLOCK_STATUS,
@@ -79,10 +78,9 @@ async function statusReply(
 ): Promise<Buffer[]> {
   const range = { offset: request.offset, length: request.length };
   const maximum = hasFlag(request.flags, NBD_CMD_FLAG_REQ_ONE) ? 1 : MAXIMUM_STATUS_EXTENTS;
-  const options: WithSignal = { signal };
   const chunks: Buffer[] = [];
   for (const [contextId, name] of contexts.entries()) {
-    const extents = fit((await disk.status?.(name, range, options)) ?? [], range, maximum);
+    const extents = fit((await disk.status?.(name, range, { signal, maximum })) ?? [], range, maximum);
     const done = contextId === contexts.length - 1;
     chunks.push(encodeBlockStatus(request.cookie, { contextId, extents, done }));
   }
