@@ -13,7 +13,7 @@ describe('vbackup', () => {
       assert.deepEqual(program.world.fake.opened, [{ location: join(program.folder, 'repo'), create: true }]);
       assert.match(
         program.world.stdout.text,
-        /^1b00000000000000 {2}full \(first-backup\) of .*: 1\.0 GiB, 300\.0 MiB data/,
+        /^1b00000000000000 {2}full \(first-backup\) of .*: 1\.0 GiB, 300\.0 MiB data, .* in .*, repository \/\S+$/m,
       );
       assert.match(program.world.stderr.text, /xvda: full \(first-backup\), 1\.0 GiB of 1\.0 GiB/);
       assert.match(program.world.stderr.text, /vbackup: warning: something odd \[VB_COMMIT_INCOMPLETE\]/);

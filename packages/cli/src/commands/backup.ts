@@ -26,7 +26,15 @@ export async function backup(context: CommandContext): Promise<Outcome> {
     try {
       const job = { hypervisor, hypervisorName, repository, selector, signal, onEvent: output.work, ...settings };
       const { manifest, elapsedMs } = await runBackup(job);
-      output.item({ type: 'summary', scope: 'item', command: 'backup', backup: manifest, elapsedMs });
+      const place = await context.repositoryPath();
+      output.item({
+        type: 'summary',
+        scope: 'item',
+        command: 'backup',
+        backup: manifest,
+        repository: place,
+        elapsedMs,
+      });
       exitCodes.push(EXIT.done);
     } catch (error) {
       if (selectors.length === 1 || signal.aborted) throw error;

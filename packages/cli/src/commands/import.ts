@@ -63,5 +63,13 @@ async function importFrom(context: CommandContext, source: ImportSource): Promis
     onEvent: output.work,
     signal,
   });
-  output.item({ type: 'summary', scope: 'item', command: 'import', backup: manifest, elapsedMs });
+  const place = await context.repositoryPath();
+  output.item({
+    type: 'summary',
+    scope: 'item',
+    command: 'import',
+    backup: manifest,
+    repository: place,
+    elapsedMs,
+  });
 }

@@ -113,7 +113,13 @@ interface Item {
 
 export type ItemSummary = Item &
   (
-    | { readonly command: 'backup' | 'import'; readonly backup: Manifest; readonly elapsedMs: number }
+    | {
+        readonly command: 'backup' | 'import';
+        readonly backup: Manifest;
+        /** The absolute path of its folder, which nobody may have named. */
+        readonly repository: string;
+        readonly elapsedMs: number;
+      }
     | ArchiveItem
     | { readonly command: 'list'; readonly backup: Manifest }
     | { readonly command: 'info'; readonly backup: Manifest; readonly chain: readonly string[] }

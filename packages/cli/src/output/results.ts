@@ -7,6 +7,7 @@ import { vmaLines } from './vma-results.js';
 
 type DiskSummary = Extract<ItemSummary, { disk: string; target: string }>;
 type CopySummary = Extract<ItemSummary, { command: 'copy' }>;
+type BackupSummary = Extract<ItemSummary, { repository: string }>;
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const nameOf = ({ guest }: Manifest): string => printable(guest.name === '' ? guest.id : guest.name);
@@ -20,7 +21,7 @@ export function resultLines(item: ItemSummary): string[] {
     case 'vma create':
     case 'vma repack':
       if ('disk' in item) return [exportLine(item)];
-      return 'backup' in item ? [backupLine(item.backup, item.elapsedMs)] : archiveLines(item);
+      return 'backup' in item ? [backupLine(item)] : archiveLines(item);
     case 'list':
       return listLines([item.backup]);
     case 'info':
@@ -77,12 +78,13 @@ function copyLine({ source, target, size, written, method, verified, elapsedMs }
   return `${printable(source)} copied to ${printable(target)}: ${formatBytes(size)}, ${data}${check} in ${duration(elapsedMs)}`;
 }
 
-function backupLine(backup: Manifest, elapsedMs: number): string {
+function backupLine({ backup, repository, elapsedMs }: BackupSummary): string {
   const size = formatBytes(sum(backup.disks.map((disk) => disk.size)));
   const data = formatBytes(sum(backup.disks.map((disk) => disk.dataLength)));
   const stored = formatBytes(sum(backup.disks.map((disk) => disk.storedLength)));
   const kind = backup.reason === undefined ? backup.level : `${backup.level} (${backup.reason})`;
-  return `${backup.id}  ${kind} of ${nameOf(backup)}: ${size}, ${data} data, ${stored} stored in ${duration(elapsedMs)}`;
+  const sizes = `${size}, ${data} data, ${stored} stored in ${duration(elapsedMs)}`;
+  return `${backup.id}  ${kind} of ${nameOf(backup)}: ${sizes}, repository ${printable(repository)}`;
 }
 
 /** What is wrong, and where. */
