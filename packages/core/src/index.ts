@@ -5,6 +5,7 @@ export * from './extent/index.js';
 export * from './filemap/index.js';
 export * from './hypervisor/index.js';
 export * from './nbd/index.js';
+export * from './pace/index.js';
 export * from './qemu/index.js';
 export * from './serve/index.js';
 export * from './sparse-stream/index.js';

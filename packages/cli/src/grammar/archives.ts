@@ -1,4 +1,5 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { limitRate } from './limit-rate.js';
 
 // Commands and options that make archives, or read them into a repository.
 
@@ -17,6 +18,7 @@ export const create = (): Command =>
     .addOption(ctime())
     .addOption(pve())
     .addOption(pveStorage())
+    .addOption(limitRate())
     .option('--force', 'replace an archive that exists');
 
 export const repack = (): Command =>
@@ -34,6 +36,7 @@ export const repack = (): Command =>
     .addOption(ctime())
     .addOption(pve())
     .addOption(pveStorage())
+    .addOption(limitRate())
     .option('--force', 'replace an archive that exists');
 
 export const exportCommand = (): Command =>

@@ -1,5 +1,6 @@
 import { Argument, Command, Option } from 'commander';
 import { create, repack } from './archives.js';
+import { limitRate } from './limit-rate.js';
 
 /** The commands of the group `vma`. */
 export const vmaCommands = (): Command[] => [list(), config(), info(), verify(), extract(), create(), repack()];
@@ -61,6 +62,7 @@ const extract = (): Command =>
     )
     .option('--compat', 'name files as Proxmox does: disk-<name>.raw')
     .option('--force', 'write into a folder that is not empty, and replace files that exist')
+    .addOption(limitRate())
     .option('--no-sparse', 'write zeros into files and block devices, so that every byte has its place')
     .addOption(
       new Option('--fifo <path>', 'also -r: read there where each device goes, as qmrestore says it').conflicts([

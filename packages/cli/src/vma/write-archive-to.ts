@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { ArchiveOutput, ShapeArchive, WriteArchiveJob } from '@vbackup/core';
 import type { CommandContext } from '../commands/command.js';
+import { limiterOf } from '../limit-rate.js';
 import type { ArchiveWritten } from '../output/archive-events.js';
 import { usageError } from '../usage.js';
 
@@ -33,7 +34,8 @@ export async function writeArchiveTo(context: CommandContext, request: ArchiveRe
   const { path } = opened;
   const sidecarPath = path === null ? null : path + core.SIDECAR_SUFFIX;
   await using archive = opened.output;
-  const job = { ...source, output: archive, sidecarPath, uuid, ctime, shape };
+  const limiter = await limiterOf(options.number('limit-rate'));
+  const job = { ...source, limiter, output: archive, sidecarPath, uuid, ctime, shape };
   const done = await core.writeArchive({ ...job, onEvent: output.work, signal });
   // Nothing else may stand in a stream that is an archive.
   if (path === null) return;

@@ -1,5 +1,6 @@
 import { type Extent, totalLength } from '../extent/index.js';
 import type { Warning } from '../hypervisor/index.js';
+import { pacedReader } from '../pace/index.js';
 import { CompareWriter } from './compare/compare-writer.js';
 import { copyDisk } from './copy/copy-disk.js';
 import { type DiskDecision, methodOf } from './decide-level.js';
@@ -23,14 +24,15 @@ export interface DiskBackup {
 /** Copies one frozen disk into a draft, as was decided. Every reader is closed when it returns. */
 export async function backUpDisk(decision: DiskDecision, backup: DiskBackup): Promise<DiskRecord> {
   const { draft, connections } = backup;
-  const { onEvent, signal } = backup.job;
+  const { onEvent, limiter, signal } = backup.job;
   const { disk, level, reason, detail } = decision;
   const { name, id, label, size } = disk;
   const started = performance.now();
   const extents = extentsOf(decision);
   const planned = totalLength(extents);
   onEvent?.({ type: 'disk-start', disk: name, size, level, reason, detail, planned });
-  await using reader = await disk.open({ connections, signal });
+  await using opened = await disk.open({ connections, signal });
+  const reader = limiter === undefined ? opened : pacedReader(opened, limiter);
   await using parent = await openParent(decision, backup);
   const inner = await draft.disk({ name, id, label, size, level });
   await using comparison = parent === null ? null : comparisonOf({ inner, parent, disk: name }, backup);

@@ -1,4 +1,5 @@
 import type { Hypervisor, OpenTarget, Warning, WithSignal } from '../hypervisor/index.js';
+import type { RateLimiter } from '../pace/index.js';
 import type { OnEvent } from './events.js';
 import type { Compression, Manifest, RequestedLevel } from './manifest.js';
 import type { Damage, Repository } from './repository.js';
@@ -19,6 +20,8 @@ export interface BackupJob extends WithSignal {
   readonly connections?: number | undefined;
   /** An increment compares one of so many shares of what is called unchanged, another one each run. Default: none. */
   readonly auditShares?: number | undefined;
+  /** What is read from the disks is held to it; default: as fast as it goes. */
+  readonly limiter?: RateLimiter | undefined;
   readonly onEvent?: OnEvent | undefined;
 }
 

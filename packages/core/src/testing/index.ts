@@ -1,6 +1,7 @@
 export * from './collect.js';
 export * from './deferred.js';
 export * from './directory-hypervisor.js';
+export * from './fake-clock.js';
 export * from './fake-disk.js';
 export * from './fake-hypervisor.js';
 export * from './libc-with.js';

@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
 import type { ExtractReport } from '@vbackup/core';
 import { EXIT } from '../../exit-codes.js';
+import { limiterOf } from '../../limit-rate.js';
 import { usageError } from '../../usage.js';
 import { archiveSource, verifySource } from '../../vma/archive-source.js';
 import { DeviceProgress } from '../../vma/device-progress.js';
-import { type ExtractPlan, planExtraction } from '../../vma/extract-plan.js';
+import { type ExtractPlan, type ExtractStep, planExtraction } from '../../vma/extract-plan.js';
 import { planByFifo } from '../../vma/fifo-plan.js';
 import { TargetFolder } from '../../vma/target-folder.js';
 import { warnOf } from '../../vma/warn-of.js';
@@ -19,7 +20,10 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
   const { options, operands } = invocation;
   const [, folder] = operands;
   checkOptions(context);
-  const { damageError, extractArchive } = await import('@vbackup/core');
+  const { damageError, extractArchive, pacedTarget } = await import('@vbackup/core');
+  const limiter = await limiterOf(options.number('limit-rate'));
+  const limited = (step: ExtractStep): ExtractStep =>
+    limiter === undefined ? step : { ...step, openTarget: pacedTarget(step.openTarget, limiter) };
   const source = await archiveSource(context);
   const progress = new DeviceProgress(output);
   const path = folder === undefined ? undefined : resolve(world.cwd, folder);
@@ -33,11 +37,11 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
     plan: async ({ header }) => {
       const fifo = options.text('fifo');
       plan = await planExtraction(header, { world, options, folder, devices: fifo === undefined });
-      if (fifo === undefined) return plan.steps;
+      if (fifo === undefined) return plan.steps.map(limited);
       // qmrestore reads the configuration before it says where the devices go.
       await writeConfigs(context, plan);
       plan = { configs: [], steps: await planByFifo(context, header, fifo) };
-      return plan.steps;
+      return plan.steps.map(limited);
     },
   });
   progress.finish(report.devices);

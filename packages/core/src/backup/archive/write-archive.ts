@@ -9,7 +9,7 @@ import { ArchiveRepository } from './archive-repository.js';
 
 export interface WriteArchiveJob
   extends Omit<NewArchive, 'warn' | 'signal'>,
-    Pick<BackupJob, 'hypervisor' | 'hypervisorName' | 'selector' | 'connections' | 'onEvent' | 'signal'> {
+    Pick<BackupJob, 'hypervisor' | 'hypervisorName' | 'selector' | 'connections' | 'limiter' | 'onEvent' | 'signal'> {
   /**
    * Where is noted what a run that dies leaves on the hypervisor: the next one that writes an archive of the same guest with
    * the same notes removes it. Null for sources that are left as they are.

@@ -1,0 +1,3 @@
+export { type Clock, systemClock } from './clock.js';
+export { pacedReader, pacedTarget } from './paced.js';
+export { RateLimiter } from './rate-limiter.js';

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import type { AllocationExtent } from '../extent/index.js';
+import type { BlockReader, BlockWriter, OpenTarget } from '../hypervisor/index.js';
+import { FakeClock } from '../testing/fake-clock.js';
+import { FakeReader, MappedFakeReader } from '../testing/index.js';
+import { pacedReader, pacedTarget } from './paced.js';
+import { RateLimiter } from './rate-limiter.js';
+
+const MIB = 1024 * 1024;
+const SPECIFICATION = { size: 64 * MIB, data: [], label: 'disk' };
+
+describe('pacedReader', () => {
+  it('reads what the disk holds, no faster than the rate', async () => {
+    const clock = new FakeClock();
+    let closed = false;
+    const disk = new FakeReader(Buffer.alloc(8192, 7), { onClose: () => (closed = true) });
+    {
+      await using reader = pacedReader(disk, new RateLimiter(4096, clock));
+      assert.equal(reader.size, 8192);
+      assert.equal(reader.limits, disk.limits);
+      assert.ok(!hasAllocation(reader), 'it knows no more than the disk');
+      const [one, two] = [Buffer.alloc(4096), Buffer.alloc(4096)];
+      await Promise.all([reader.read(0, one), reader.read(4096, two), clock.advance()]);
+      assert.deepEqual([one, two], [Buffer.alloc(4096, 7), Buffer.alloc(4096, 7)]);
+    }
+    assert.equal(clock.now(), 900);
+    assert.ok(closed);
+  });
+
+  it('says for nothing what is allocated', async () => {
+    const clock = new FakeClock();
+    const extents = [{ offset: 0, length: 8192, kind: 'zero' as const }];
+    const disk = new MappedFakeReader(Buffer.alloc(8192), () => extents);
+    const reader = pacedReader(disk, new RateLimiter(1, clock));
+    const told: AllocationExtent[] = [];
+    for await (const extent of reader.allocation?.({ offset: 0, length: 8192 }) ?? []) told.push(extent);
+    assert.deepEqual(told, extents);
+  });
+});
+
+describe('pacedTarget', () => {
+  it('counts data and the zeros that are written, in pieces', async () => {
+    const clock = new FakeClock();
+    const calls: string[] = [];
+    const target = await pacedTarget(recorder(calls, clock), new RateLimiter(MIB, clock))(SPECIFICATION);
+    const work = (async () => {
+      await target.write(0, Buffer.alloc(MIB));
+      await target.zero(MIB, 40 * MIB);
+      await target.write(41 * MIB, Buffer.alloc(MIB));
+      await target.finish();
+      await target[Symbol.asyncDispose]();
+    })();
+    await Promise.all([work, clock.advance()]);
+    assert.deepEqual(calls, [
+      '0.0 write 0 1',
+      '0.9 zero 1 15',
+      '15.9 zero 16 16',
+      '31.9 zero 32 9',
+      '40.9 write 41 1',
+      '40.9 finish',
+      '40.9 close',
+    ]);
+  });
+
+  it('is what the target is', async () => {
+    const limiter = new RateLimiter(1);
+    const plain = await pacedTarget(recorder([], new FakeClock()), limiter)(SPECIFICATION);
+    assert.deepEqual([plain.size, plain.zeroed, plain.anyOrder], [64 * MIB, false, undefined]);
+    const any = await pacedTarget(recorder([], new FakeClock(), { anyOrder: true }), limiter)(SPECIFICATION);
+    assert.equal(any.anyOrder, true);
+  });
+});
+
+const hasAllocation = (reader: BlockReader): boolean => reader.allocation !== undefined;
+
+const recorder =
+  (calls: string[], clock: FakeClock, traits: Pick<BlockWriter, 'anyOrder'> = {}): OpenTarget =>
+  async ({ size }) => {
+    const note = async (text: string): Promise<void> => {
+      calls.push(`${(clock.now() / 1000).toFixed(1)} ${text}`);
+    };
+    return {
+      ...traits,
+      size,
+      limits: { alignment: 1, maximumRequest: MIB, maximumInFlight: 1 },
+      zeroed: false,
+      write: (offset, bytes) => note(`write ${offset / MIB} ${bytes.length / MIB}`),
+      zero: (offset, length) => note(`zero ${offset / MIB} ${length / MIB}`),
+      finish: () => note('finish'),
+      [Symbol.asyncDispose]: () => note('close'),
+    };
+  };
