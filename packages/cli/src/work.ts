@@ -3,10 +3,13 @@ import type {
   BackupSummary,
   Catalogue,
   FoundBackup,
+  Manifest,
   OpenTarget,
+  Qcow2TargetOptions,
   Repository,
   RestoreJob,
   RestoreSummary,
+  SavedImage,
   VerifyJob,
   VerifySummary,
   WithSignal,
@@ -25,6 +28,9 @@ export interface Work {
   /** @throws VBackupError VB_BACKUP_NOT_FOUND, VB_INVALID_ARGUMENT where a prefix fits several */
   readonly findBackup: (catalogue: Catalogue, reference: string) => FoundBackup;
   readonly openFileTarget: (path: string, options: { readonly force: boolean }) => OpenTarget;
+  readonly openQcow2Target: (path: string, options: Pick<Qcow2TargetOptions, 'force' | 'like'>) => OpenTarget;
+  /** How the images were made that the disks of a backup lay in, as far as that is known. */
+  readonly savedImages: (repository: Repository, manifest: Manifest) => Promise<ReadonlyMap<string, SavedImage>>;
   readonly openNbdTarget: (uri: string) => OpenTarget;
 }
 
@@ -38,6 +44,8 @@ export async function coreWork(): Promise<Work> {
     runVerify: core.runVerify,
     findBackup: core.findBackup,
     openFileTarget: core.openFileTarget,
+    openQcow2Target: core.openQcow2Target,
+    savedImages: core.savedImages,
     openNbdTarget: core.openNbdTarget,
   };
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { VBackupError } from '@vbackup/core/errors';
@@ -185,6 +185,51 @@ describe('vbackup', () => {
       assert.equal(await program.run('restore b2 all'), 0);
       const expected = ['xvda', 'xvdb'].map((disk) => ({ disk, target: join(program.folder, 'all', `${disk}.raw`) }));
       assert.deepEqual(program.world.fake.restored, expected);
+    });
+
+    it('writes the disks that are named, in the order of the backup', async () => {
+      const disks = ['xvda', 'xvdb', 'xvdc'].map(diskOf);
+      program.world.fake.backups = [manifestOf('c3', { disks })];
+      assert.equal(await program.run('restore c3 some/ --disk xvdc --disk xvda'), 0);
+      assert.deepEqual(
+        program.world.fake.restored.map(({ disk }) => disk),
+        ['xvda', 'xvdc'],
+      );
+      assert.equal(await program.run('restore c3 one.raw --disk xvdc --disk xvda'), 2);
+    });
+
+    it('makes a folder for several disks, and where a slash asks for one', async () => {
+      assert.equal(await program.run('restore b2 new'), 0);
+      assert.equal(await program.run('restore a1 deep/er/'), 0);
+      const targets = program.world.fake.restored.map(({ target }) => target);
+      const expected = ['new/xvda.raw', 'new/xvdb.raw', 'deep/er/xvda.raw'];
+      assert.deepEqual(
+        targets,
+        expected.map((file) => join(program.folder, file)),
+      );
+      // Nothing was put into it here, and what vbackup made and left empty it takes away.
+      await assert.rejects(stat(join(program.folder, 'new')), { code: 'ENOENT' });
+    });
+
+    it('says that the folder of a file is missing', async () => {
+      await program.refused('restore a1 deep/er/disk.raw', 'VB_FILE_NOT_FOUND', 10);
+      assert.match(program.world.stderr.text, /no folder .*deep\/er .*\n.*write \/ at the end/);
+    });
+
+    it('makes qcow2 images like those that the disks lay in, and says what they lose', async () => {
+      const { fake } = program.world;
+      const qcow2 = { compat: '1.1', lazyRefcounts: false, extendedL2: false, refcountBits: 16, compression: 'zlib' };
+      const image = { format: 'qcow2', clusterSize: 4096, qcow2, backingFile: null, dataFile: null, encrypted: false };
+      fake.images.set('xvda', { ...image, backingFile: 'base.qcow2' });
+      assert.equal(await program.run('restore b2 all/ --format qcow2'), 0);
+      const expected = [
+        { disk: 'xvda', target: `${join(program.folder, 'all', 'xvda.qcow2')} 4096` },
+        { disk: 'xvdb', target: `${join(program.folder, 'all', 'xvdb.qcow2')} as usual` },
+      ];
+      assert.deepEqual(fake.restored, expected);
+      assert.match(program.world.stderr.text, /it stood on base\.qcow2 \[VB_IMAGE_FLATTENED\]/);
+      await program.run('restore a1 nbd://host/x --format qcow2');
+      assert.match(program.world.stderr.text, /--format is about files/);
     });
 
     it('hands a target of a hypervisor to its plugin', async () => {

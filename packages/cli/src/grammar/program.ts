@@ -10,6 +10,9 @@ export const MAX_CONNECTIONS = 16;
 /** How a file can be mapped. */
 export const METHODS = ['auto', 'seek', 'fiemap', 'qemu-img', 'scan', 'none'] as const;
 
+/** What a disk can be restored as. */
+export const RESTORE_FORMATS = ['raw', 'qcow2'] as const;
+
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 
 export type OnCommand = (command: CommandName, operands: readonly string[], parsed: Command) => void;
@@ -176,8 +179,11 @@ const restore = (): Command =>
     .description('write a disk of a backup to a file, a device, an NBD server or a hypervisor')
     .argument('<backup>', 'id, unique prefix, <disk>@latest or <disk>@<time>')
     .argument('<target>', 'a file, a folder (all disks), a block device, an nbd… URI, or xen:sr=<uuid>')
-    .option('--disk <name>', 'which disk of the backup, where it has several')
+    .addOption(new Option('--disk <name>', 'only this disk of the backup; again for each').argParser(several))
+    .addOption(new Option('--format <format>', 'of the images (default: "raw")').choices(RESTORE_FORMATS))
     .option('--force', 'overwrite a file that exists');
+
+const several = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
 
 const copy = (): Command =>
   new Command('copy')

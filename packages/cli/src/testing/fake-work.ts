@@ -10,6 +10,7 @@ import type {
   Repository,
   RestoreJob,
   RestoreSummary,
+  SavedImage,
   VerifyJob,
   VerifySummary,
 } from '@vbackup/core';
@@ -33,6 +34,8 @@ export class FakeWork implements Work {
   readonly faults = new Map<string, unknown>();
   /** Called in the middle of every backup. */
   during: (job: BackupJob) => Promise<void> | void = () => {};
+  /** What is known of the images of every backup's disks. */
+  readonly images = new Map<string, SavedImage>();
   readonly opened: { location: string; create: boolean }[] = [];
   readonly jobs: BackupJob[] = [];
   readonly restored: { disk: string; target: string }[] = [];
@@ -108,6 +111,9 @@ export class FakeWork implements Work {
   };
 
   readonly openFileTarget: Work['openFileTarget'] = (path, { force }) => this.#target(`${path}${force ? '!' : ''}`);
+  readonly openQcow2Target: Work['openQcow2Target'] = (path, { force, like }) =>
+    this.#target(`${path}${force === true ? '!' : ''} ${like?.clusterSize ?? 'as usual'}`);
+  readonly savedImages: Work['savedImages'] = () => Promise.resolve(this.images);
   readonly openNbdTarget: Work['openNbdTarget'] = (uri) => this.#target(uri);
 
   #target(target: string): OpenTarget {

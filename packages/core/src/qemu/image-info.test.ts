@@ -11,6 +11,8 @@ const QCOW2 = {
     type: 'qcow2',
     data: {
       compat: '1.1',
+      'lazy-refcounts': true,
+      'refcount-bits': 16,
       bitmaps: [
         { flags: ['auto'], name: 'b0', granularity: 65_536 },
         { flags: ['in-use'], name: 'b1', granularity: 4096 },
@@ -28,6 +30,8 @@ describe('parseImageInfo', () => {
       backingFile: null,
       dataFile: null,
       encrypted: false,
+      clusterSize: 65_536,
+      qcow2: { compat: '1.1', lazyRefcounts: true, extendedL2: false, refcountBits: 16, compression: 'zlib' },
       bitmaps: [
         { name: 'b0', granularity: 65_536, auto: true, inUse: false },
         { name: 'b1', granularity: 4096, auto: false, inUse: true },
@@ -45,6 +49,11 @@ describe('parseImageInfo', () => {
     });
     const { backingFile, dataFile, encrypted } = parseImageInfo(text, 'a');
     assert.deepEqual([backingFile, dataFile, encrypted], ['base.qcow2', 'data.raw', true]);
+  });
+
+  it('says nothing of clusters of a raw disk', () => {
+    const { clusterSize, qcow2 } = parseImageInfo('{"format":"raw","virtual-size":1}', 'a');
+    assert.deepEqual([clusterSize, qcow2], [null, null]);
   });
 
   for (const [what, text] of [

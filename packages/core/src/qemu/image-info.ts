@@ -12,6 +12,21 @@ export interface ImageInfo {
   readonly dataFile: string | null;
   readonly bitmaps: readonly DirtyBitmap[];
   readonly encrypted: boolean;
+  /** Bytes per cluster; null where the format has none. */
+  readonly clusterSize: number | null;
+  /** How a qcow2 is made; null of other formats. */
+  readonly qcow2: Qcow2Features | null;
+}
+
+/** What `qemu-img create -o` decides of a qcow2, besides its clusters. */
+export interface Qcow2Features {
+  /** `0.10` (version 2, which has no place for dirty bitmaps) or `1.1`. */
+  readonly compat: string;
+  readonly lazyRefcounts: boolean;
+  readonly extendedL2: boolean;
+  readonly refcountBits: number;
+  /** Of clusters that are compressed: `zlib` or `zstd`. */
+  readonly compression: string;
 }
 
 /** A persistent dirty bitmap of a qcow2. */
@@ -31,11 +46,17 @@ const InfoSchema = z.object({
   'virtual-size': z.number().int().nonnegative(),
   'backing-filename': z.string().optional(),
   encrypted: z.boolean().optional(),
+  'cluster-size': z.number().int().positive().optional(),
   'format-specific': z
     .object({
       data: z
         .object({
           'data-file': z.string().optional(),
+          compat: z.string().optional(),
+          'lazy-refcounts': z.boolean().optional(),
+          'extended-l2': z.boolean().optional(),
+          'refcount-bits': z.number().int().positive().optional(),
+          'compression-type': z.string().optional(),
           bitmaps: z
             .array(
               z.object({
@@ -68,6 +89,8 @@ export function parseImageInfo(text: string, path: string): ImageInfo {
     backingFile: backing ?? null,
     dataFile: specific?.['data-file'] ?? null,
     encrypted: encrypted ?? false,
+    clusterSize: parsed.data['cluster-size'] ?? null,
+    qcow2: format === 'qcow2' ? qcow2Of(specific) : null,
     bitmaps: (specific?.bitmaps ?? []).map(({ name, granularity, flags }) => ({
       name,
       granularity,
@@ -76,6 +99,17 @@ export function parseImageInfo(text: string, path: string): ImageInfo {
     })),
   };
 }
+
+type Specific = NonNullable<z.infer<typeof InfoSchema>['format-specific']>['data'];
+
+/** What QEMU leaves out is as in images that know nothing of it. */
+const qcow2Of = (specific: Specific): Qcow2Features => ({
+  compat: specific?.compat ?? '1.1',
+  lazyRefcounts: specific?.['lazy-refcounts'] ?? false,
+  extendedL2: specific?.['extended-l2'] ?? false,
+  refcountBits: specific?.['refcount-bits'] ?? 16,
+  compression: specific?.['compression-type'] ?? 'zlib',
+});
 
 function jsonOf(text: string): unknown {
   try {

@@ -1,7 +1,7 @@
 export { type DataEndOptions, imageDataEnd } from './data-end.js';
-export type { DirtyBitmap, ImageInfo } from './image-info.js';
+export type { DirtyBitmap, ImageInfo, Qcow2Features } from './image-info.js';
 export { IMAGE_HEAD_LENGTH, imageFormatOf } from './image-magic.js';
-export { openQcow2Target, type Qcow2TargetOptions } from './qcow2-target.js';
+export { openQcow2Target, type Qcow2Shape, type Qcow2TargetOptions } from './qcow2-target.js';
 export { newQemuFolder, removeQemuFolder } from './qemu-folder.js';
 export { QemuNbd, type QemuNbdOptions } from './qemu-nbd.js';
 export { type ImageInfoOptions, imageInfo } from './query-image.js';

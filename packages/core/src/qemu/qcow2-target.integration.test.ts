@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requireTools } from '../testing/tools.js';
 import { openQcow2Target } from './qcow2-target.js';
+import { imageInfo } from './query-image.js';
 
 const MiB = 1024 * 1024;
 const CONTENT = Buffer.alloc(MiB, 'vbackup ');
@@ -65,6 +66,22 @@ describe('openQcow2Target', () => {
     await write({ force: true }, 8 * MiB);
     await compare(8 * MiB);
   });
+
+  for (const made of [
+    'cluster_size=4096,compat=1.1,lazy_refcounts=on,refcount_bits=64',
+    'cluster_size=131072,compat=0.10',
+    'extended_l2=on,cluster_size=131072',
+  ]) {
+    it(`makes an image like one with ${made}`, async () => {
+      const model = join(folder, 'model.qcow2');
+      qemuImg('create', '-q', '-f', 'qcow2', '-o', made, model, String(8 * MiB));
+      const like = await imageInfo(model, { format: 'qcow2' });
+      await write({ like }, 8 * MiB);
+      await compare(8 * MiB);
+      const { clusterSize, qcow2 } = await imageInfo(path, { format: 'qcow2' });
+      assert.deepEqual({ clusterSize, qcow2 }, { clusterSize: like.clusterSize, qcow2: like.qcow2 });
+    });
+  }
 
   it('writes into an image that exists, and makes the rest read as zeros', async () => {
     qemuImg('create', '-q', '-f', 'qcow2', path, String(8 * MiB));

@@ -5,6 +5,7 @@ import type { BlockLimits, BlockWriter, OpenTarget, TargetSpecification, WithSig
 import { NbdClient } from '../nbd/index.js';
 import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
 import { withIo } from '../storage/io-error.js';
+import type { ImageInfo } from './image-info.js';
 import { QemuNbd } from './qemu-nbd.js';
 import { runQemu } from './run-qemu.js';
 
@@ -16,7 +17,12 @@ export interface Qcow2TargetOptions {
   readonly force?: boolean | undefined;
   /** Writes into an image that exists; `zeroed`: it reads as zeros already. */
   readonly inPlace?: { readonly zeroed: boolean } | undefined;
+  /** Makes the image like another one was. Default: as QEMU makes it. */
+  readonly like?: Qcow2Shape | undefined;
 }
+
+/** How a qcow2 is made. */
+export type Qcow2Shape = Pick<ImageInfo, 'clusterSize' | 'qcow2'>;
 
 /**
  * A qcow2 image as a target, made by `qemu-img` and written by `qemu-nbd`. It is called `<path>.partial` until it is complete.
@@ -35,7 +41,7 @@ export function openQcow2Target(path: string, options: Qcow2TargetOptions = {}):
     const undo = (): Promise<void> => withIo(`cannot remove ${partial}`, () => rm(partial, { force: true }));
     await undo();
     const size = Math.ceil(specification.size / SECTOR_LENGTH) * SECTOR_LENGTH;
-    const args = ['create', '-q', '-f', 'qcow2', '--', partial, String(size)];
+    const args = ['create', '-q', '-f', 'qcow2', ...shapeArguments(options.like), '--', partial, String(size)];
     try {
       await runQemu({ program: 'qemu-img', args, action: `cannot make ${path}`, signal });
       return await serve(
@@ -47,6 +53,19 @@ export function openQcow2Target(path: string, options: Qcow2TargetOptions = {}):
       throw error;
     }
   };
+}
+
+/** `qemu-img create -o`. A version 2 knows none of the newer features. */
+function shapeArguments({ clusterSize, qcow2 }: Qcow2Shape = { clusterSize: null, qcow2: null }): readonly string[] {
+  const words: string[] = clusterSize === null ? [] : [`cluster_size=${clusterSize}`];
+  if (qcow2 !== null) words.push(`compat=${qcow2.compat}`);
+  if (qcow2 !== null && qcow2.compat !== '0.10') {
+    words.push(`refcount_bits=${qcow2.refcountBits}`);
+    if (qcow2.lazyRefcounts) words.push('lazy_refcounts=on');
+    if (qcow2.extendedL2) words.push('extended_l2=on');
+    if (qcow2.compression !== 'zlib') words.push(`compression_type=${qcow2.compression}`);
+  }
+  return words.length === 0 ? [] : ['-o', words.join(',')];
 }
 
 interface Ending {
@@ -96,7 +115,7 @@ async function serve({ path, specification, zeroed, signal }: Served, ending: En
   }
 }
 
-interface Qcow2Shape {
+interface WriterShape {
   readonly server: QemuNbd;
   readonly client: NbdClient;
   readonly zeroed: boolean;
@@ -108,10 +127,10 @@ class Qcow2Writer implements BlockWriter {
   readonly limits: BlockLimits;
   readonly zeroed: boolean;
   readonly anyOrder = true;
-  readonly #shape: Qcow2Shape;
+  readonly #shape: WriterShape;
   #state: 'open' | 'finished' | 'closed' = 'open';
 
-  constructor(shape: Qcow2Shape) {
+  constructor(shape: WriterShape) {
     this.#shape = shape;
     this.size = shape.client.size;
     this.limits = shape.client.limits;

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { type ConfigurationFile, imageInfo, VBackupError, type WithSignal } from '@vbackup/core';
+import { type ConfigurationFile, imageInfo, imageRecord, VBackupError, type WithSignal } from '@vbackup/core';
 import type { LibvirtConnection } from '../connection/index.js';
 import type { BootFile, DomainDescription } from '../domain/index.js';
 import type { ReadChoice } from './choose-disks.js';
@@ -39,7 +39,7 @@ export async function configurationOf(
     const info = await attempt(context, source, () =>
       imageInfo(source, { format: format ?? 'raw', inUse: true, signal }),
     );
-    if (info !== null) files.push(text(`${disk.target}.image.json`, `${JSON.stringify(info, null, 2)}\n`));
+    if (info !== null) files.push(imageRecord(disk.target, info));
   }
   for (const file of description.bootFiles) {
     const content = await attempt(context, file.path, () => readBootFile(file.path, signal));
