@@ -8,7 +8,8 @@ export const PAGE_LENGTH = 64 * KiB;
 export const copyUnitOf = (alignment: number): number => Math.max(PAGE_LENGTH, alignment);
 
 const SHORTEST_FRAME = MiB;
-const LONGEST_FRAME = 16 * MiB;
+/** No frame of a disk is longer. */
+export const LONGEST_FRAME = 16 * MiB;
 /** A disk has about this many frames at most, so that its index stays small. */
 const FRAME_COUNT_AIM = 2 ** 20;
 

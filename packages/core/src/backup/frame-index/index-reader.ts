@@ -15,8 +15,10 @@ import {
 } from './frame-record.js';
 
 const SCAN_RECORDS = 1024;
-/** Records around one that was asked for: the next frames are asked for next. */
-const CACHED_RECORDS = 256;
+/** Single records are read with their neighbours: the next frames are asked for next. */
+const PAGE_RECORDS = 256;
+/** Pages that are kept, the most recently used ones: 1 MiB, for 16,384 frames. */
+const PAGE_COUNT = 64;
 
 /** The index of one stream, opened: checked as a whole by `scan`, then single records by number. */
 export class FrameIndexReader implements AsyncDisposable {
@@ -25,8 +27,8 @@ export class FrameIndexReader implements AsyncDisposable {
   readonly size: number;
   readonly count: number;
   readonly #file: FileHandle;
-  #cached: readonly FrameRecord[] = [];
-  #cachedFrom = 0;
+  /** In the order of their last use. */
+  readonly #pages = new Map<number, Promise<Buffer>>();
 
   private constructor(file: FileHandle, path: string, shape: { size: number; count: number }) {
     this.#file = file;
@@ -84,15 +86,10 @@ export class FrameIndexReader implements AsyncDisposable {
 
   /** One record by number. */
   async record(number: number): Promise<FrameRecord> {
-    const known = this.#cached[number - this.#cachedFrom];
-    if (known !== undefined && number >= this.#cachedFrom) return known;
-    const bytes = await this.#bytes(number, Math.min(CACHED_RECORDS, this.count - number));
-    const records = [...this.#decode(bytes, number)];
-    this.#cached = records;
-    this.#cachedFrom = number;
-    const record = records[0];
-    if (record === undefined) throw this.#damaged(`no frame ${number}`, (number + 1) * RECORD_LENGTH);
-    return record;
+    const position = (number + 1) * RECORD_LENGTH;
+    if (number < 0 || number >= this.count) throw this.#damaged(`no frame ${number}`, position);
+    const page = await this.#page(Math.floor(number / PAGE_RECORDS));
+    return decodeRecord(page, (number % PAGE_RECORDS) * RECORD_LENGTH, position);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -103,6 +100,25 @@ export class FrameIndexReader implements AsyncDisposable {
     for (let at = 0; at < bytes.length; at += RECORD_LENGTH) {
       yield decodeRecord(bytes, at, (1 + first) * RECORD_LENGTH + at);
     }
+  }
+
+  #page(pageNumber: number): Promise<Buffer> {
+    const page = this.#pages.get(pageNumber) ?? this.#readPage(pageNumber);
+    this.#pages.delete(pageNumber);
+    this.#pages.set(pageNumber, page);
+    if (this.#pages.size > PAGE_COUNT) {
+      const oldest = this.#pages.keys().next();
+      if (oldest.done !== true) this.#pages.delete(oldest.value);
+    }
+    return page;
+  }
+
+  #readPage(pageNumber: number): Promise<Buffer> {
+    const first = pageNumber * PAGE_RECORDS;
+    const page = this.#bytes(first, Math.min(PAGE_RECORDS, this.count - first));
+    // What could not be read is asked for again.
+    page.catch(() => this.#pages.delete(pageNumber));
+    return page;
   }
 
   async #bytes(first: number, count: number): Promise<Buffer> {

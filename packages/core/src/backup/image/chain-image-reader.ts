@@ -15,8 +15,8 @@ import { FrameCache } from './frame-cache.js';
 import { loadFrame, type StreamSource, storedSlotLength } from './frame-loader.js';
 import { type Segment, SegmentMap } from './segment-map.js';
 
-/** Frames that are read from files at once. */
-const LOAD_LIMIT = 2;
+/** Frames that are read and decoded at once: two threads have work while the next frames come from the file. */
+const LOAD_LIMIT = 4;
 
 /** Names one disk of one backup. */
 export interface ImageSelection extends WithSignal {
@@ -24,9 +24,13 @@ export interface ImageSelection extends WithSignal {
   readonly root: string;
   readonly manifest: Manifest;
   readonly disk: string;
+  /** For decoded frames of up to {@link LONGEST_FRAME}, shared with other images; missing: a small one of its own. */
+  readonly cache?: FrameCache | undefined;
 }
 
 interface Layer {
+  /** Tells its frames from those of every other file: the digest of its index vouches for their bytes. */
+  readonly key: string;
   readonly index: FrameIndexReader;
   readonly source: StreamSource;
 }
@@ -37,15 +41,20 @@ export class ChainImageReader implements ImageReader {
   readonly #layers: readonly Layer[];
   readonly #map: SegmentMap;
   readonly #cache: FrameCache;
+  readonly #ownsCache: boolean;
   readonly #stored: SlotPool;
   readonly #lease = sharedWorkers.lease();
 
-  private constructor(map: SegmentMap, layers: readonly Layer[]) {
+  /** Frames on their way that nobody waits for. */
+  readonly #ahead = new Set<Promise<void>>();
+
+  private constructor(map: SegmentMap, layers: readonly Layer[], cache: FrameCache | undefined) {
     this.size = map.size;
     this.#map = map;
     this.#layers = layers;
     const frameLength = frameLengthOf(map.size);
-    this.#cache = new FrameCache({ count: slotCountOf(frameLength), length: frameLength });
+    this.#cache = cache ?? new FrameCache({ bytes: slotCountOf(frameLength) * frameLength, longest: frameLength });
+    this.#ownsCache = cache === undefined;
     this.#stored = new SlotPool({ count: LOAD_LIMIT, length: storedSlotLength(frameLength) });
   }
 
@@ -65,7 +74,7 @@ export class ChainImageReader implements ImageReader {
         layers.push(layer);
         map = await map.overlay(number, disk.disk.size, layer.index.scan({ signal, sha256: disk.indexSha256 }));
       }
-      return new ChainImageReader(map, layers);
+      return new ChainImageReader(map, layers, selection.cache);
     } catch (error) {
       await closeLayers(layers);
       throw error;
@@ -103,53 +112,84 @@ export class ChainImageReader implements ImageReader {
     if (offset < 0 || offset + target.length > this.size) {
       throw new VBackupError('VB_INVALID_ARGUMENT', `cannot read ${target.length} bytes at ${offset} of ${this.size}`);
     }
-    for (const segment of this.#map.segments({ offset, length: target.length })) {
-      options.signal?.throwIfAborted();
-      const part = target.subarray(segment.offset - offset, segment.offset - offset + segment.length);
-      if (segment.frame === null) part.fill(0);
-      else await this.#readSegment({ ...segment, frame: segment.frame }, part, options);
+    const reads: Promise<void>[] = [];
+    try {
+      for (const { offset: at, length, frame } of this.#map.segments({ offset, length: target.length })) {
+        const part = target.subarray(at - offset, at - offset + length);
+        if (frame === null) {
+          part.fill(0);
+          continue;
+        }
+        if (reads.length >= LOAD_LIMIT) await reads.shift();
+        const read = this.#useFrame(frame, (bytes, start) => bytes.copy(part, 0, at - start), options);
+        read.catch(() => undefined);
+        reads.push(read);
+      }
+      for (const read of reads) await read;
+    } finally {
+      // Nobody writes to the target any more.
+      await Promise.allSettled(reads);
+    }
+  }
+
+  /** Begins to load what will be asked for next, as far as there is nothing else to do; says nothing of what fails. */
+  prefetch(range: Extent): void {
+    for (const { frame } of this.#map.segments(range)) {
+      if (this.#ahead.size >= LOAD_LIMIT) return;
+      if (frame === null || this.#cache.has(this.#keyOf(frame))) continue;
+      const loading = this.#useFrame(frame, () => undefined, {})
+        .catch(() => undefined)
+        .finally(() => this.#ahead.delete(loading));
+      this.#ahead.add(loading);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#cache[Symbol.dispose]();
+    await Promise.all(this.#ahead);
+    if (this.#ownsCache) this.#cache[Symbol.dispose]();
     this.#stored[Symbol.dispose]();
     await closeLayers(this.#layers);
     await this.#lease[Symbol.asyncDispose]();
   }
 
-  async #readSegment(
-    segment: Segment & { readonly frame: { readonly layer: number; readonly number: number } },
-    target: Buffer,
+  async #useFrame(
+    frame: FrameOfLayer,
+    use: (bytes: Buffer, start: number) => void,
     options: WithSignal,
   ): Promise<void> {
-    const layer = this.#layers[segment.frame.layer];
-    if (layer === undefined) throw new VBackupError('VB_INTERNAL', `no layer ${segment.frame.layer}`);
-    const record = await layer.index.record(segment.frame.number);
-    const at = segment.offset - record.offset;
-    const load = async (slot: Buffer): Promise<Buffer> => {
-      const bytes = slot.subarray(0, record.length);
-      const stored = await this.#stored.acquire(options);
+    const { index, source } = this.#layerOf(frame);
+    const record = await index.record(frame.number);
+    const load = async (target: Buffer): Promise<void> => {
+      const stored = await this.#stored.acquire();
       try {
-        await loadFrame(layer.source, record, { workers: sharedWorkers, stored: stored.buffer, target: bytes });
+        await loadFrame(source, record, { workers: sharedWorkers, stored: stored.buffer, target });
       } finally {
         stored.release();
       }
-      return bytes;
     };
-    const use = (bytes: Buffer): void => {
-      bytes.copy(target, 0, at, at + target.length);
-    };
-    await this.#cache.use(`${segment.frame.layer}/${segment.frame.number}`, { load, use }, options);
+    const { length, offset } = record;
+    await this.#cache.use(this.#keyOf(frame), { length, load, use: (bytes) => use(bytes, offset) }, options);
+  }
+
+  #keyOf(frame: FrameOfLayer): string {
+    return `${this.#layerOf(frame).key}/${frame.number}`;
+  }
+
+  #layerOf({ layer }: FrameOfLayer): Layer {
+    const found = this.#layers[layer];
+    if (found === undefined) throw new VBackupError('VB_INTERNAL', `no layer ${layer}`);
+    return found;
   }
 }
 
-async function openLayer(root: string, { manifest, disk }: DiskLayer): Promise<Layer> {
+type FrameOfLayer = NonNullable<Segment['frame']>;
+
+async function openLayer(root: string, { manifest, disk, indexSha256 }: DiskLayer): Promise<Layer> {
   const index = await FrameIndexReader.open(join(root, manifest.chain, disk.index));
   try {
     const path = join(root, manifest.chain, disk.file);
     const file: FileHandle = await withIo(`cannot open ${path}`, () => open(path, 'r'));
-    return { index, source: sourceOf(file, { path, manifest, disk }) };
+    return { key: indexSha256, index, source: sourceOf(file, { path, manifest, disk }) };
   } catch (error) {
     await index[Symbol.asyncDispose]();
     throw error;

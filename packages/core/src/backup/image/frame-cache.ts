@@ -1,48 +1,83 @@
 import type { WithSignal } from '../../hypervisor/index.js';
-import { type Slot, SlotPool } from '../../memory/slot-pool.js';
+import { BuddyBlocks } from '../../memory/buddy.js';
+import { spareMemory } from '../../memory/spare-memory.js';
+import { WaitingLine } from '../../memory/waiting-line.js';
+
+/** Frames begin and end on whole pages of this length, but for a disk's last one. */
+const SMALLEST_BLOCK = 64 * 1024;
+
+export interface FrameCacheShape {
+  /** What all frames together may take; at least one of the longest fits in any case. */
+  readonly bytes: number;
+  /** The longest frame, in bytes. */
+  readonly longest: number;
+}
+
+/** How a frame comes into the cache, and what is wanted of it. */
+export interface FrameUse {
+  /** In bytes. */
+  readonly length: number;
+  /**
+   * Fills all of `bytes`, which lie in shared memory. Whoever asks for the frame meanwhile waits for the same bytes, so
+   * that one who is gone must not abort it.
+   */
+  readonly load: (bytes: Buffer) => Promise<void>;
+  /** Looks at the frame; it is gone when this returns. */
+  readonly use: (bytes: Buffer) => void;
+}
 
 interface Entry {
-  readonly slot: Slot;
+  readonly offset: number;
   readonly bytes: Promise<Buffer>;
   users: number;
 }
 
-/** Decoded frames, the most recently used ones, in a fixed number of slots. A frame that is in use stays. */
+/**
+ * Decoded frames, the most recently used ones, within a number of bytes; of one disk, or of many. A frame is loaded once,
+ * however many ask for it at once; one that is in use stays.
+ */
 export class FrameCache implements Disposable {
-  readonly #slots: SlotPool;
+  readonly #memory: SharedArrayBuffer;
+  readonly #blocks: BuddyBlocks;
   /** In the order of their last use. */
   readonly #entries = new Map<string, Entry>();
-  /** Slots that nobody has asked for; below zero, so many are waited for. */
-  #free: number;
+  readonly #line = new WaitingLine<number, number>();
+  #disposed = false;
 
-  constructor(shape: { readonly count: number; readonly length: number }) {
-    this.#slots = new SlotPool(shape);
-    this.#free = shape.count;
+  constructor({ bytes, longest }: FrameCacheShape) {
+    let largest = SMALLEST_BLOCK;
+    while (largest < longest) largest *= 2;
+    const length = Math.max(1, Math.floor(bytes / largest)) * largest;
+    this.#memory = spareMemory.take(length);
+    this.#blocks = new BuddyBlocks({ length, smallest: SMALLEST_BLOCK, largest });
   }
 
-  /** Lets `use` look at a frame; `load` fills it (into a slot, of which it returns a part) if it is not there. */
-  async use(
-    key: string,
-    parts: { readonly load: (slot: Buffer) => Promise<Buffer>; readonly use: (bytes: Buffer) => void },
-    options: WithSignal = {},
-  ): Promise<void> {
-    const entry = this.#known(key) ?? (await this.#load(key, parts.load, options));
+  /** Whether the frame is there, or on its way. */
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
+  /** Lets `use` look at a frame, loaded if it is not there. The signal ends the wait for room, not the loading. */
+  async use(key: string, parts: FrameUse, options: WithSignal = {}): Promise<void> {
+    const entry = this.#known(key) ?? (await this.#load(key, parts, options));
     try {
       parts.use(await entry.bytes);
     } catch (error) {
-      this.#drop(key, entry);
+      this.#forget(key, entry);
       throw error;
     } finally {
       entry.users -= 1;
-      if (this.#free < 0) this.#evictIdle();
+      if (entry.users === 0 && this.#entries.get(key) !== entry) this.#blocks.give(entry.offset);
+      this.#serveLine();
     }
   }
 
-  /** Forgets every frame. */
+  /** Forgets every frame. Memory that a thread may still write to is left to the collector. */
   [Symbol.dispose](): void {
-    for (const { slot, users } of this.#entries.values()) if (users === 0) slot.release();
-    this.#entries.clear();
-    this.#slots[Symbol.dispose]();
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const [key, entry] of this.#entries) this.#forget(key, entry);
+    if (this.#blocks.isIdle) spareMemory.give(this.#memory);
   }
 
   #known(key: string): Entry | undefined {
@@ -54,45 +89,50 @@ export class FrameCache implements Disposable {
     return entry;
   }
 
-  async #load(key: string, load: (slot: Buffer) => Promise<Buffer>, options: WithSignal): Promise<Entry> {
-    if (this.#free <= 0) this.#evictIdle();
-    this.#free -= 1;
-    const slot = await this.#slots.acquire(options).catch((error: unknown) => {
-      this.#free += 1;
-      throw error;
-    });
+  async #load(key: string, { length, load }: FrameUse, options: WithSignal): Promise<Entry> {
+    options.signal?.throwIfAborted();
+    const free = this.#line.isEmpty ? this.#room(length) : undefined;
+    const offset = free ?? (await this.#line.join(length, options.signal));
     // Someone else may have loaded it in the meantime.
     const known = this.#known(key);
     if (known !== undefined) {
-      this.#free += 1;
-      slot.release();
+      this.#blocks.give(offset);
+      this.#serveLine();
       return known;
     }
-    const bytes = load(slot.buffer);
+    const target = Buffer.from(this.#memory, offset, length);
+    const bytes = load(target).then(() => target);
     bytes.catch(() => undefined);
-    const entry: Entry = { slot, bytes, users: 1 };
+    const entry: Entry = { offset, bytes, users: 1 };
     this.#entries.set(key, entry);
     return entry;
   }
 
-  /** Gives the slot of the entry that was not used for longest back. */
-  #evictIdle(): void {
+  /** Room for so many bytes, if what nobody uses makes place for it, the least recently used first. */
+  #room(length: number): number | undefined {
+    const free = this.#blocks.take(length);
+    if (free !== undefined) return free;
     for (const [key, entry] of this.#entries) {
       if (entry.users > 0) continue;
-      this.#entries.delete(key);
-      this.#release(entry);
-      return;
+      this.#forget(key, entry);
+      const made = this.#blocks.take(length);
+      if (made !== undefined) return made;
+    }
+    return undefined;
+  }
+
+  #serveLine(): void {
+    for (let wish = this.#line.first; wish !== undefined; wish = this.#line.first) {
+      const offset = this.#room(wish);
+      if (offset === undefined) return;
+      this.#line.serve(offset);
     }
   }
 
-  #drop(key: string, entry: Entry): void {
+  /** Its memory is free once nobody looks at it. */
+  #forget(key: string, entry: Entry): void {
     if (this.#entries.get(key) !== entry) return;
     this.#entries.delete(key);
-    this.#release(entry);
-  }
-
-  #release(entry: Entry): void {
-    this.#free += 1;
-    entry.slot.release();
+    if (entry.users === 0) this.#blocks.give(entry.offset);
   }
 }
