@@ -37,8 +37,10 @@ async function makeFolders(path: string): Promise<string | undefined> {
     await mkdir(path);
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error;
-    // Another process may have been quicker.
-    if (await isFolder(path)) return first;
+    // Another process may have been quicker, to make it or to remove it again.
+    const found = await ignoringMissing(() => stat(path));
+    if (found === null) return await makeFolders(path);
+    if (found.isDirectory()) return first;
     const cure = 'name another folder, or move away what stands there';
     throw new VBackupError('VB_IO', `${path} is not a folder`, { cause: error, cure });
   }

@@ -7,7 +7,8 @@ import { ChainDraft } from './chain-draft.js';
 import { cleanUp } from './clean-up.js';
 import { findTip } from './find-tip.js';
 import { readJournal, removeJournal } from './journal.js';
-import { acquireLock, type HeldLock } from './lock.js';
+import type { HeldLock } from './lock.js';
+import { enterPlace, leavePlace } from './place-folder.js';
 import { scanPlace } from './scan.js';
 
 export interface PlaceShape {
@@ -25,7 +26,7 @@ interface PlaceState {
   readonly leftover: Leftover | null;
 }
 
-/** One guest's folder, locked. */
+/** One guest's folder, locked. It is removed with the lock if there is nothing in it. */
 export class ChainPlace implements Place {
   readonly tip: Tip;
   readonly history: readonly Manifest[];
@@ -41,10 +42,10 @@ export class ChainPlace implements Place {
     this.#leftover = state.leftover;
   }
 
-  /** @throws VBackupError VB_REPOSITORY_LOCKED, VB_REPOSITORY_DAMAGED */
+  /** Makes the place's folder if it is not there. @throws VBackupError VB_REPOSITORY_LOCKED, VB_REPOSITORY_DAMAGED */
   static async open(shape: PlaceShape): Promise<ChainPlace> {
     const folder = join(shape.root, shape.place);
-    const lock = await acquireLock(folder);
+    const lock = await enterPlace(folder);
     try {
       const record = await readJournal(folder);
       const leftover = record === null ? null : await cleanUp(shape.root, shape.place, record);
@@ -52,7 +53,7 @@ export class ChainPlace implements Place {
       const tip = await findTip(shape.root, catalogue);
       return new ChainPlace(shape, { lock, tip, leftover, history: catalogue.backups });
     } catch (error) {
-      await lock[Symbol.asyncDispose]();
+      await leavePlace(folder, lock);
       throw error;
     }
   }
@@ -74,6 +75,6 @@ export class ChainPlace implements Place {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#lock[Symbol.asyncDispose]();
+    await leavePlace(join(this.#shape.root, this.#shape.place), this.#lock);
   }
 }

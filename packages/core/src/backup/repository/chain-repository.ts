@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import type { WithSignal } from '../../hypervisor/index.js';
-import { makeDirectory } from '../../storage/durable.js';
 import { ChainImageReader } from '../image/chain-image-reader.js';
 import type { ImageReader } from '../image.js';
 import type { Manifest } from '../manifest.js';
@@ -27,7 +26,6 @@ export class ChainRepository implements Repository {
   async openPlace(key: PlaceKey, options: WithSignal = {}): Promise<Place> {
     options.signal?.throwIfAborted();
     const place = join(pathComponent(key.hypervisor), pathComponent(key.guestId));
-    await makeDirectory(join(this.location, place));
     return ChainPlace.open({ root: this.location, place, key });
   }
 
