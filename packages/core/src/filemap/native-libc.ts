@@ -1,5 +1,6 @@
 import { VBackupError } from '../errors/index.js';
 import type { Extent } from '../extent/index.js';
+import { Turnstile } from '../memory/turnstile.js';
 import type { CopyFileRange, Descriptor, FallocateMode, Libc } from './libc.js';
 import {
   BLKDISCARD,
@@ -18,7 +19,6 @@ import {
   SEEK_HOLE,
 } from './linux-words.js';
 import { isErrno, SystemCallError } from './system-call-error.js';
-import { Turnstile } from './turnstile.js';
 
 /** Calls that run in threads at a time; koffi itself refuses more than 256. */
 export const MAXIMUM_PENDING_CALLS = 16;

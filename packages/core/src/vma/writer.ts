@@ -1,6 +1,6 @@
 import { VBackupError } from '../errors/index.js';
-import { Turnstile } from '../filemap/turnstile.js';
 import type { WithSignal } from '../hypervisor/index.js';
+import { Turnstile } from '../memory/turnstile.js';
 import { DeviceClusters, type WrittenDevice } from './device-clusters.js';
 import { ExtentOutput, type VmaSink } from './extent-output.js';
 import { encodeHeader } from './header-encode.js';
