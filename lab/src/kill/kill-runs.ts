@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { command, type Outcome } from '../command/command.js';
 import { listedBackups } from '../command/listing.js';
 import { startXapiHost, type XapiHost } from '../xapi/index.js';
+import { randomNumbers } from './random.js';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -176,12 +177,3 @@ function leftOn(host: XapiHost): string[] {
 }
 
 const failure = (message: string, { stdout, stderr }: Outcome): Error => new Error(`${message}\n${stdout}\n${stderr}`);
-
-/** A small generator of numbers in [0, 1) from a seed (Park and Miller), so that a failing series can be repeated. */
-function randomNumbers(seed: number): () => number {
-  let state = (Math.abs(Math.floor(seed)) % 2147483646) + 1;
-  return () => {
-    state = (state * 48271) % 2147483647;
-    return state / 2147483647;
-  };
-}

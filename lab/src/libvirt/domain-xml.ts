@@ -17,6 +17,8 @@ export interface LabDomainOptions {
   readonly devices?: string;
   /** Without a channel for the agent. */
   readonly withoutAgentChannel?: boolean;
+  /** With a monitor of QEMU's own for the test, which does not need libvirtd: `LabDomain.monitor()`. */
+  readonly monitor?: boolean;
 }
 
 export interface LabDiskOptions {
@@ -59,13 +61,15 @@ export interface DomainXmlParts {
   readonly serialLog: string;
   readonly agentChannel: boolean;
   readonly devices: string;
+  /** A second monitor's socket; null for none. */
+  readonly monitor: string | null;
 }
 
 /** TCG, always: a stock kernel hangs under some nested KVMs, and the lab must be the same everywhere. */
 export function labDomainXml(parts: DomainXmlParts): string {
   const { name, uuid, disks, serialLog } = parts;
   const scsi = disks.some(({ target }) => target.startsWith('sd'));
-  return `<domain type='qemu'><name>${name}</name><uuid>${uuid}</uuid><memory unit='MiB'>192</memory><vcpu>1</vcpu>
+  return `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>${name}</name><uuid>${uuid}</uuid><memory unit='MiB'>192</memory><vcpu>1</vcpu>
  <os><type arch='x86_64' machine='pc'>hvm</type>${bootXml(parts)}</os><features><acpi/></features>
  <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
 ${disks.map(diskXml).join('\n')}
@@ -74,7 +78,13 @@ ${disks.map(diskXml).join('\n')}
   <serial type='file'><source path='${serialLog}'/></serial>
   ${parts.agentChannel ? "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>" : ''}
   ${parts.devices}
- </devices></domain>`;
+ </devices>${monitorXml(parts)}</domain>`;
+}
+
+function monitorXml({ monitor }: DomainXmlParts): string {
+  if (monitor === null) return '';
+  const args = ['-qmp', `unix:${monitor},server=on,wait=off`];
+  return `<qemu:commandline>${args.map((arg) => `<qemu:arg value='${arg}'/>`).join('')}</qemu:commandline>`;
 }
 
 function bootXml({ image, commandLine }: DomainXmlParts): string {

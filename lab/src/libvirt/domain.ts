@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LabDisk } from './domain-xml.js';
 import { processesNaming, signal } from './processes.js';
+import { Qmp } from './qmp.js';
 
 const POLL_MS = 100;
 const AGENT_TIMEOUT_MS = 180_000;
@@ -25,6 +26,7 @@ export class LabDomain {
   readonly disks: readonly LabDisk[];
   readonly serialLog: string;
   readonly #host: DomainHost;
+  readonly #monitor: string | null;
 
   constructor(
     host: DomainHost,
@@ -33,6 +35,7 @@ export class LabDomain {
       readonly uuid: string;
       readonly disks: readonly LabDisk[];
       readonly serialLog: string;
+      readonly monitor: string | null;
     },
   ) {
     this.#host = host;
@@ -40,6 +43,7 @@ export class LabDomain {
     this.uuid = parts.uuid;
     this.disks = parts.disks;
     this.serialLog = parts.serialLog;
+    this.#monitor = parts.monitor;
   }
 
   disk(target: string): LabDisk {
@@ -105,8 +109,7 @@ export class LabDomain {
    * @throws Error if it fails, also because a `read -P` finds other bytes
    */
   async dirty(target: string, command: string): Promise<void> {
-    const index = target.charCodeAt(2) - 'a'.charCodeAt(0);
-    const device = `/machine/peripheral/virtio-disk${index}/virtio-backend`;
+    const device = deviceOf(target);
     const before = (await this.log()).length;
     const question = `qemu-io -d ${device} "${command}"`;
     let told = await this.#host.virsh('qemu-monitor-command', this.name, '--hmp', question);
@@ -116,6 +119,12 @@ export class LabDomain {
       return QEMU_IO_DONE.test(told) || QEMU_IO_FAILED.test(told);
     });
     if (QEMU_IO_FAILED.test(told)) throw new Error(`qemu-io ${command} on ${target} of ${this.name}: ${told.trim()}`);
+  }
+
+  /** A connection to the monitor that it was defined with; it runs, and nobody else is connected. */
+  monitor(): Promise<Qmp> {
+    if (this.#monitor === null) throw new Error(`${this.name} was defined without a monitor for the test`);
+    return Qmp.connect(this.#monitor);
   }
 
   /** The pid of its QEMU on this machine. */
@@ -137,6 +146,12 @@ export class LabDomain {
   async log(): Promise<string> {
     return readFile(this.#host.domainLog(this.name), 'utf8');
   }
+}
+
+/** QEMU's path of a disk on virtio, for `qemu-io -d`. */
+export function deviceOf(target: string): string {
+  const index = target.charCodeAt(2) - 'a'.charCodeAt(0);
+  return `/machine/peripheral/virtio-disk${index}/virtio-backend`;
 }
 
 /** Asks until the answer is yes. */

@@ -1,4 +1,4 @@
-export { LabDomain } from './domain.js';
+export { deviceOf, LabDomain, until } from './domain.js';
 export type { LabDisk, LabDiskOptions, LabDomainOptions } from './domain-xml.js';
 export {
   LIBVIRT_GUEST_TOOLS,
@@ -8,3 +8,4 @@ export {
   startLibvirtLab,
 } from './lab.js';
 export { writePkiFolder } from './pki-folder.js';
+export { Qmp } from './qmp.js';

@@ -125,6 +125,7 @@ export class LibvirtLab implements AsyncDisposable {
     const disks: LabDisk[] = [];
     for (const disk of options.disks ?? DEFAULT_DISKS) disks.push(await this.#makeDisk(name, disk));
     const serialLog = join(this.folder, `${name}-serial.log`);
+    const monitor = options.monitor === true ? join(this.folder, `${name}.qmp`) : null;
     const xml = labDomainXml({
       name,
       uuid,
@@ -134,6 +135,7 @@ export class LibvirtLab implements AsyncDisposable {
       commandLine: options.commandLine ?? '',
       agentChannel: options.withoutAgentChannel !== true,
       devices: options.devices ?? '',
+      monitor,
     });
     const file = join(this.folder, `${name}.xml`);
     await writeFile(file, xml);
@@ -144,7 +146,7 @@ export class LibvirtLab implements AsyncDisposable {
         virsh: (...args) => this.virsh(...args),
         domainLog: (domain) => join(this.#domainLogs, `${domain}.log`),
       },
-      { name, uuid, disks, serialLog },
+      { name, uuid, disks, serialLog, monitor },
     );
   }
 
@@ -189,6 +191,19 @@ export class LibvirtLab implements AsyncDisposable {
     await until('libvirtd is gone', START_TIMEOUT_MS, async () =>
       (await processesNaming(this.#parts.paths.daemonConfig)).every((each) => each.pid !== pid),
     );
+  }
+
+  /**
+   * The cure for a daemon that was killed when it had noted that a job begins, and not yet which: it holds the domain for a job that
+   * it cannot end, until the note is taken away while it does not run. The daemon is killed and started again.
+   */
+  async forgetJob(domain: string): Promise<void> {
+    const { mode, paths } = this.#parts;
+    const folder = mode === 'system' ? join(paths.state, 'run') : join(paths.run, 'libvirt');
+    const file = join(folder, 'qemu', mode === 'system' ? '' : 'run', `${domain}.xml`);
+    await this.signalDaemon('SIGKILL');
+    await writeFile(file, (await readFile(file, 'utf8')).replace(/<job [^>]*async='backup'[^>]*\/>/, ''));
+    await this.startDaemon();
   }
 
   /** What the daemon logged and printed. */

@@ -1,11 +1,12 @@
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VBackupError, type WithSignal } from '@vbackup/core';
-import { isLibvirtError, type LibvirtConnection } from '../connection/index.js';
+import { isLibvirtError, type JobFacts, type LibvirtConnection } from '../connection/index.js';
 import { parseJob, type RunningJob } from '../job/index.js';
 
 const POLL_MS = 100;
 const END_TIMEOUT_MS = 30_000;
+const STUCK = /backup job data missing/;
 
 /**
  * The backup job that runs; null if none does.
@@ -24,14 +25,14 @@ export async function findJob(
  * Makes sure that no job runs before one is begun: libvirt would block for 30 s, and nothing could be said about the cause.
  * A job of an earlier run of the same chain is dead, for the place in the repository is locked: it is ended.
  * @param isDead - by the name of the socket
- * @throws VBackupError VB_LIBVIRT_JOB
+ * @throws VBackupError VB_LIBVIRT_JOB, VB_LIBVIRT_JOB_STUCK
  */
 export async function clearWay(
   libvirt: LibvirtConnection,
   { domain, isDead }: { readonly domain: string; readonly isDead: (socketName: string) => boolean },
   options: WithSignal,
 ): Promise<RunningJob | null> {
-  const { state, operation } = await libvirt.jobFacts(domain, options);
+  const { state, operation } = await jobFactsOf(libvirt, domain, options);
   const job = await findJob(libvirt, domain, options);
   if (job?.socket !== undefined && job.socket !== null && isDead(basename(job.socket))) {
     await abortJob(libvirt, domain, options);
@@ -46,6 +47,22 @@ export async function clearWay(
       cure: 'wait until it ends (virsh domjobinfo), or end it with virsh domjobabort if nobody needs it any more',
     },
   );
+}
+
+/**
+ * libvirt notes that a backup job begins, and only a tenth of a second later which one. A daemon that is killed in between holds
+ * the domain's lock for a job that it cannot end (seen with 9.0, where virDomainAbortJob succeeds and does nothing).
+ */
+async function jobFactsOf(libvirt: LibvirtConnection, domain: string, options: WithSignal): Promise<JobFacts> {
+  try {
+    return await libvirt.jobFacts(domain, options);
+  } catch (cause) {
+    if (!isLibvirtError(cause, 'VB_LIBVIRT_FAILED') || !STUCK.test(cause.libvirtMessage)) throw cause;
+    throw new VBackupError('VB_LIBVIRT_JOB_STUCK', 'libvirt holds the domain for a backup job that it lost', {
+      cause,
+      cure: "stop the daemon, take the element <job> out of the domain's file in /run/libvirt/qemu, start the daemon: the guest runs on",
+    });
+  }
 }
 
 /** Ends the job that runs, and returns when it is gone; no job is as good. */

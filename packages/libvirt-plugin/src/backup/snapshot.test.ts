@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint, Snapshot } from '@vbackup/core';
 import { checkpointName, makeUlid, newCheckpointXml, parseCheckpointRecord } from '../checkpoint/index.js';
+import { libvirtError } from '../connection/index.js';
 import { parseJob } from '../job/index.js';
 import { Fixture, MemoryJournal, REPOSITORY, type RequestOptions, request } from '../testing/fixture.js';
 
@@ -172,6 +173,13 @@ describe('a snapshot of a libvirt domain', () => {
     fixture.domain.job = { xml: `<domainbackup><server transport='unix' socket='${socket}'/></domainbackup>` };
     await assert.rejects(take(), { code: 'VB_LIBVIRT_JOB' });
     assert.equal(fixture.libvirt.calls.filter((call) => call.startsWith('abortJob')).length, 0);
+  });
+
+  it('says what to do about a job that the daemon lost when it was killed', async () => {
+    const native = { code: 1, domain: 10, message: 'internal error: backup job data missing' };
+    fixture.libvirt.fail('jobFacts', libvirtError('jobFacts', native));
+    await assert.rejects(take(), { code: 'VB_LIBVIRT_JOB_STUCK', cure: /<job>/ });
+    assert.deepEqual([fixture.domain.job, names()], [null, []]);
   });
 
   it('ends the job of a dead run of its own chain', async () => {
