@@ -38,7 +38,7 @@ interface OpenDevice extends DeviceDigests {
 
 /** Reads a sidecar: every line must be where the format wants it, every digest must match. */
 export class SidecarDecoder {
-  #rest = Buffer.alloc(0);
+  readonly #rest = new LineBegin();
   #offset = 0;
   #lineCount = 0;
   readonly #all = createHash('sha256');
@@ -50,14 +50,14 @@ export class SidecarDecoder {
 
   /** @throws ProtocolError VB_VMA_SIDECAR */
   push(chunk: Buffer): void {
-    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     let from = 0;
-    for (let end = bytes.indexOf(LINE_END); end >= 0; end = bytes.indexOf(LINE_END, from)) {
-      this.#line(bytes.subarray(from, end + 1));
-      this.#offset += end + 1 - from;
+    for (let end = chunk.indexOf(LINE_END); end >= 0; end = chunk.indexOf(LINE_END, from)) {
+      const line = this.#rest.completedBy(chunk.subarray(from, end + 1));
+      this.#line(line);
+      this.#offset += line.length;
       from = end + 1;
     }
-    this.#rest = Buffer.from(bytes.subarray(from));
+    this.#rest.append(chunk.subarray(from));
     if (this.#rest.length > MAX_LINE_LENGTH) throw this.#fault('a line is too long');
   }
 
@@ -152,6 +152,36 @@ export class SidecarDecoder {
 
   #fault(what: string): ProtocolError {
     return new ProtocolError('VB_VMA_SIDECAR', `the sidecar is damaged: ${what}`, this.#offset);
+  }
+}
+
+/** The begin of a line that comes in pieces, however small: every byte is copied a bounded number of times. */
+class LineBegin {
+  #bytes = Buffer.alloc(256);
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  append(piece: Buffer): void {
+    const length = this.#length + piece.length;
+    if (length > this.#bytes.length) {
+      const longer = Buffer.alloc(Math.max(length, 2 * this.#bytes.length));
+      this.#bytes.copy(longer, 0, 0, this.#length);
+      this.#bytes = longer;
+    }
+    piece.copy(this.#bytes, this.#length);
+    this.#length = length;
+  }
+
+  /** The whole line; valid until the next piece is appended. */
+  completedBy(end: Buffer): Buffer {
+    if (this.#length === 0) return end;
+    this.append(end);
+    const line = this.#bytes.subarray(0, this.#length);
+    this.#length = 0;
+    return line;
   }
 }
 

@@ -93,6 +93,17 @@ describe('the sidecar of an archive', () => {
     for (const length of [1, 2, 63, 1000, golden.length]) assert.equal(textOf(decodeText(golden, length)), golden);
   });
 
+  it('is read byte by byte in a time that grows with its length and no faster', () => {
+    // A byte of the longest name takes six as JSON. Copying what came at each byte would be 70 GB.
+    const name = '\u0001'.repeat(60_000);
+    const device = { id: 1, name, size: 512, length: 512, pieces: new PieceDigests() };
+    const sidecar: Sidecar = { uuid: TEST_UUID, devices: [device] };
+    const text = textOf(sidecar);
+    assert.ok(text.length > 360_000);
+    assert.equal(decodeText(text, 1).devices[0]?.name, name);
+    assert.throws(() => decodeText('x'.repeat(500_000), 1), { code: 'VB_VMA_SIDECAR', message: /a line is too long/ });
+  });
+
   it('is refused when it is cut anywhere, or any character of it is another', () => {
     const refused = { code: 'VB_VMA_SIDECAR' };
     for (let at = 0; at < golden.length; at += 1) {
