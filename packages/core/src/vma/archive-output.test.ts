@@ -59,6 +59,15 @@ describe('the output of an archive', () => {
     }
   });
 
+  it('has another name until it is complete, also where it ends as what Proxmox has not completed', async () => {
+    const path = inFolder('guest.dat');
+    await using output = await openArchiveOutput({ path, partial: 'pve' });
+    await writeTo(output);
+    assert.deepEqual(await readdir(folder), ['guest.dat.partial']);
+    await output.finish();
+    assert.deepEqual(await readdir(folder), ['guest.dat']);
+  });
+
   it('is compressed as the zstd program does it, with a checksum', async function () {
     requireTools(this, ['zstd']);
     const path = inFolder('guest.vma.zst');

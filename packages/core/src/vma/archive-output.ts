@@ -18,7 +18,7 @@ export interface OutputOptions extends WithSignal {
 export interface FileOutputOptions extends OutputOptions {
   /** What the archive is called when it is complete. */
   readonly path: string;
-  /** What it is called until then: `<path>.partial`, or as Proxmox does it, the last extension replaced by `.dat`. */
+  /** What it is called until then: `<path>.partial`, or as Proxmox does it, the last extension replaced by `.dat`, unless that is its own. */
   readonly partial?: 'partial' | 'pve' | undefined;
   /** Replaces an archive that exists, when the new one is complete. */
   readonly force?: boolean | undefined;
@@ -42,7 +42,9 @@ export async function openArchiveOutput(options: FileOutputOptions): Promise<Arc
   if (found !== null && !force) {
     throw new VBackupError('VB_TARGET_EXISTS', `${path} exists`, { cure: 'name another file, or use --force' });
   }
-  const partialPath = partial === 'pve' ? pvePartialPath(path) : path + PARTIAL_SUFFIX;
+  const pvePath = pvePartialPath(path);
+  // A file that ends in .dat would have its own name while it is written.
+  const partialPath = partial === 'pve' && pvePath !== path ? pvePath : path + PARTIAL_SUFFIX;
   return new DestinationOutput(await FileDestination.open({ path, partialPath, force }), options);
 }
 
