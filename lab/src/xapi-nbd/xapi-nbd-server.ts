@@ -90,7 +90,7 @@ export class XapiNbdServer implements AsyncDisposable {
     const sessions = new Set<Promise<void>>();
     const limit = options.connectionLimit ?? DEFAULT_CONNECTION_LIMIT;
     const counter = { connections: 0, reads: 0 };
-    const listener = await listenOn(options.address, (socket) => {
+    const listener = await listenOn({ address: options.address }, (socket) => {
       if (sockets.size >= limit) {
         socket.destroy();
         return;
@@ -123,6 +123,7 @@ export class XapiNbdServer implements AsyncDisposable {
       server.close();
       for (const socket of this.#sockets) socket.destroy();
       await closed;
+      await this.#listener.release();
     }
     await Promise.all(this.#sessions);
   }

@@ -39,8 +39,13 @@ export interface NbdExportEntry {
 }
 
 export interface NbdServerOptions {
-  /** Port 0 takes a free one. */
+  /**
+   * Port 0 takes a free one. A unix socket that a dead server left is replaced; one that somebody listens on, or anything
+   * that is no socket, is not touched.
+   */
   readonly address: NbdAddress;
+  /** Permissions of a unix socket, from the first moment that it can be seen. Default 0o600. */
+  readonly socketMode?: number | undefined;
   /** Missing: clear text only. */
   readonly tls?: NbdServerTls | undefined;
   /** Nothing is told before TLS. Default true where `tls` is given. */
@@ -58,15 +63,20 @@ export interface NbdServerOptions {
   readonly handshakeTimeoutMs?: number | undefined;
   /** How long a client may take no byte of what is sent, or leave a message unfinished. Default 120,000. */
   readonly stallTimeoutMs?: number | undefined;
+  /** Beyond `stallTimeoutMs` a message, in either direction, must move at this speed at least. Default 16 KiB. */
+  readonly minimumBytesPerSecond?: number | undefined;
   /** How long `close` lets requests finish before it cuts connections. Default 5,000. */
   readonly closeTimeoutMs?: number | undefined;
   /** Longest read or write, in bytes; announced to clients. Default 32 MiB. */
   readonly maximumRequest?: number | undefined;
   /** Per connection; a client that sends more waits. Default 128. */
   readonly maximumRequestsInFlight?: number | undefined;
-  /** Bytes of reads and writes per connection; never less than `maximumRequest`. Default 64 MiB. */
+  /** Bytes of reads, writes and block status per connection; never less than `maximumRequest`. Default 64 MiB. */
   readonly maximumBytesInFlight?: number | undefined;
-  /** Bytes of reads and writes of all connections together; one that finds none free waits. Default 256 MiB. */
+  /**
+   * Bytes of reads, writes and block status of all connections together; one that finds none free waits. Beside them each
+   * connection has 256 KiB for one small request of its own. Default 256 MiB.
+   */
   readonly maximumTotalBytesInFlight?: number | undefined;
   /** Told once per connection that ended for another reason than the client's wish or `close`. */
   readonly onConnectionError?: ((error: unknown, connection: NbdServerConnection) => void) | undefined;
@@ -79,6 +89,7 @@ export interface NbdServerLimits {
   readonly maximumConnections: number;
   readonly handshakeTimeoutMs: number;
   readonly stallTimeoutMs: number;
+  readonly minimumBytesPerSecond: number;
   readonly closeTimeoutMs: number;
   readonly maximumRequest: number;
   readonly maximumRequestsInFlight: number;
@@ -89,6 +100,7 @@ export interface NbdServerLimits {
 const DEFAULT_MAXIMUM_CONNECTIONS = 100;
 const DEFAULT_HANDSHAKE_TIMEOUT_MS = 60_000;
 const DEFAULT_STALL_TIMEOUT_MS = 120_000;
+const DEFAULT_MINIMUM_BYTES_PER_SECOND = 16 * 1024;
 const DEFAULT_CLOSE_TIMEOUT_MS = 5_000;
 const DEFAULT_REQUESTS_IN_FLIGHT = 128;
 const DEFAULT_BYTES_IN_FLIGHT = 64 * 1024 * 1024;
@@ -100,6 +112,7 @@ export function limitsOf(options: NbdServerOptions): NbdServerLimits {
     maximumConnections: options.maximumConnections ?? DEFAULT_MAXIMUM_CONNECTIONS,
     handshakeTimeoutMs: options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS,
     stallTimeoutMs: options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS,
+    minimumBytesPerSecond: options.minimumBytesPerSecond ?? DEFAULT_MINIMUM_BYTES_PER_SECOND,
     closeTimeoutMs: options.closeTimeoutMs ?? DEFAULT_CLOSE_TIMEOUT_MS,
     maximumRequest,
     maximumRequestsInFlight: options.maximumRequestsInFlight ?? DEFAULT_REQUESTS_IN_FLIGHT,

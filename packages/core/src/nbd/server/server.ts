@@ -5,6 +5,7 @@ import { ByteBudget } from './byte-budget.js';
 import { type Listener, listenOn } from './listener.js';
 import { limitsOf, type NbdServerLimits, type NbdServerOptions } from './server-options.js';
 import { Session } from './session.js';
+import { checkTls } from './tls-options.js';
 
 /**
  * An NBD server: fixed newstyle with everything of the baseline and structured replies, TLS, block status. What it
@@ -22,13 +23,14 @@ export class NbdServer implements AsyncDisposable {
     this.#limits = limits;
   }
 
-  /** @throws VBackupError VB_NBD_SERVER_LISTEN */
+  /** @throws VBackupError VB_NBD_SERVER_LISTEN, VB_INVALID_ARGUMENT when TLS is asked for that would let anybody in */
   static async listen(options: NbdServerOptions): Promise<NbdServer> {
+    if (options.tls !== undefined) checkTls(options.tls);
     const limits = limitsOf(options);
     const terms = { options, limits, budget: new ByteBudget(limits.maximumTotalBytesInFlight) };
     const sessions = new Map<Session, Promise<void>>();
     let count = 0;
-    const listener = await listenOn(options.address, (socket) => {
+    const listener = await listenOn(options, (socket) => {
       if (sessions.size >= limits.maximumConnections) {
         socket.destroy();
         return;
@@ -76,6 +78,7 @@ export class NbdServer implements AsyncDisposable {
       await this.#ended();
     }
     await closed;
+    await this.#listener.release();
   }
 
   /** Whether all sessions end within the time that closing may take. */
