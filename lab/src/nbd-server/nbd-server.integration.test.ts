@@ -25,7 +25,7 @@ describe('the NBD server and real clients', function () {
   let image: string;
 
   before(async function () {
-    requireTools(this, ['nbdinfo', 'nbdcopy', 'qemu-img', 'qemu-io']);
+    requireTools(this, ['nbdinfo', 'nbdcopy', 'nbdsh', 'qemu-img', 'qemu-io']);
     folder = await mkdtemp(join(tmpdir(), 'vbackup-nbd-server-'));
     authority = await makeAuthority();
     certificate = await authority.issue({ names: ['localhost'], addresses: ['127.0.0.1'] });
@@ -152,6 +152,36 @@ describe('the NBD server and real clients', function () {
     await run('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', image, uri]);
   });
 
+  it('answer what libnbd is made to ask wrongly, and go on', async () => {
+    const disk = new MemoryExport({ size: SIZE, minimumBlock: 512 });
+    await using server = await listen({ open: async () => disk });
+    // Without its strict mode libnbd sends what it knows to be wrong. EINVAL is 22, ENOSPC 28.
+    const script = `
+h.set_strict_mode(0)
+h.add_meta_context("base:allocation")
+h.connect_uri(uri)
+size = h.get_size()
+def refused(ask, *rest):
+    try:
+        ask(*rest)
+    except nbd.Error as error:
+        return error.errnum
+answers = [
+    refused(h.pread, 512, size), refused(h.pread, 1024, size - 512), refused(h.pread, 512, 2**63 - 512),
+    refused(h.pread, 512, 1), refused(h.pread, 100, 0), refused(h.pread, 0, 0),
+    refused(h.pwrite, bytes(512), size), refused(h.pwrite, bytes(512), 1), refused(h.zero, 1024, size - 512),
+    refused(h.trim, 1024, size - 512), refused(h.cache, 512, 0), refused(h.block_status, 1024, size - 512, lambda *a: 0),
+    refused(h.pread, 512, 0), refused(h.pwrite, bytes(512), 0, nbd.CMD_FLAG_FUA)]
+print(answers)
+h.shutdown()
+`;
+    // The binding belongs to the system's own Python.
+    const set = `uri = ${JSON.stringify(uriOf(server.address, 'disk'))}`;
+    const { stdout } = await run('nbdsh', ['-c', set, '-c', script], { env: { PATH: '/usr/bin:/bin' } });
+    assert.equal(stdout.trim(), '[22, 22, 22, 22, 22, None, 28, 22, 28, 22, 22, 22, None, None]');
+    assert.equal(disk.calls.fua, 1);
+  });
+
   it('serve libnbd and qemu over TLS, to clients that trust the authority and to no other', async () => {
     const certificates = join(folder, 'pki');
     await run('mkdir', ['-p', certificates]);
@@ -181,6 +211,8 @@ describe('the NBD server and real clients', function () {
   });
 
   it('ask for a client certificate where they are told to', async () => {
+    const nobodys = { kind: 'x509', ...certificate, requireClientCertificate: true } as const;
+    await assert.rejects(listen({ tls: nobodys }), { code: 'VB_INVALID_ARGUMENT' });
     const certificates = join(folder, 'pki-mutual');
     await run('mkdir', ['-p', certificates]);
     const names: (string | undefined)[] = [];

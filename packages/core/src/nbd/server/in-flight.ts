@@ -1,5 +1,11 @@
 import type { ByteBudget } from './byte-budget.js';
 
+/**
+ * Every connection may have one request of up to this many bytes in flight beside the common budget: clients that take
+ * their replies slowly, and hold all of the budget, do not bring the others to a halt.
+ */
+export const OWN_BYTES = 256 * 1024;
+
 export interface InFlightLimits {
   readonly maximumCount: number;
   readonly maximumBytes: number;
@@ -7,11 +13,19 @@ export interface InFlightLimits {
   readonly budget: ByteBudget;
 }
 
+/** What a request holds from {@link InFlight.enter} on, until its work ends or {@link InFlight.leave}. */
+export interface Place {
+  readonly bytes: number;
+  /** Whether it is the connection's own place; the others' bytes are those of the common budget. */
+  readonly own: boolean;
+}
+
 /** Bounds what one connection may have going on: requests, and the bytes that they hold. One waiter at a time. */
 export class InFlight {
   readonly #limits: InFlightLimits;
   readonly #running = new Set<Promise<void>>();
   #bytes = 0;
+  #ownTaken = false;
   #wake: (() => void) | undefined;
 
   constructor(limits: InFlightLimits) {
@@ -19,33 +33,37 @@ export class InFlight {
   }
 
   /**
-   * Waits until a request of `bytes` fits, and takes them until {@link add}'s work ends or {@link leave}. One that is
-   * larger than the bound fits alone.
+   * Waits until a request of `bytes` fits. One that is larger than the bound fits alone. Undefined, and nothing taken,
+   * when `signal` aborts while it waits for bytes that others hold.
    */
-  async enter(bytes: number): Promise<void> {
+  async enter(bytes: number, signal?: AbortSignal): Promise<Place | undefined> {
     while (!this.#fits(bytes)) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
+    const own = bytes > 0 && bytes <= OWN_BYTES && !this.#ownTaken;
+    if (own) this.#ownTaken = true;
+    else if (!(await this.#limits.budget.acquire(bytes, signal))) return undefined;
     this.#bytes += bytes;
-    await this.#limits.budget.acquire(bytes);
+    return { bytes, own };
   }
 
-  /** Gives back what {@link enter} took. */
-  leave(bytes: number): void {
+  /** Gives back what {@link enter} gave. */
+  leave({ bytes, own }: Place): void {
     this.#bytes -= bytes;
-    this.#limits.budget.release(bytes);
+    if (own) this.#ownTaken = false;
+    else this.#limits.budget.release(bytes);
     const wake = this.#wake;
     this.#wake = undefined;
     wake?.();
   }
 
-  /** Counts `work`, which never fails and has entered, until it ends. */
-  add(bytes: number, work: Promise<void>): void {
+  /** Holds the place until `work`, which never fails, ends. */
+  add(place: Place, work: Promise<void>): void {
     const counted = work.finally(() => {
       this.#running.delete(counted);
-      this.leave(bytes);
+      this.leave(place);
     });
     this.#running.add(counted);
   }

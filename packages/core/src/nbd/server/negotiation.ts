@@ -3,6 +3,7 @@ import { hasFlag, joinFlags, unknownFlags } from '../protocol-flags.js';
 import {
   NBD_FLAG_FIXED_NEWSTYLE,
   NBD_FLAG_NO_ZEROES,
+  NBD_MAX_STRING,
   NBD_OPT_ABORT,
   NBD_OPT_EXPORT_NAME,
   NBD_OPT_GO,
@@ -148,6 +149,7 @@ export class Negotiation {
     }
     switch (option) {
       case NBD_OPT_EXPORT_NAME:
+        if (data.length > NBD_MAX_STRING) throw broken(`export name of ${data.length} bytes`);
         return await this.#exportName(data.toString());
       case NBD_OPT_INFO:
       case NBD_OPT_GO:

@@ -23,7 +23,19 @@ import {
 import type { Agreement } from './served-export.js';
 
 /** The most extents of one context in one reply; a client asks again for the rest. */
-const MAXIMUM_STATUS_EXTENTS = 65_536;
+const MAXIMUM_STATUS_EXTENTS = 16_384;
+/** What one of them takes in memory until its reply has left: the object, and its eight bytes in the reply. */
+const STATUS_EXTENT_BYTES = 64;
+
+/** Bytes of memory that a request which carries nothing itself holds until its reply has left. */
+export function bytesHeldBy(request: NbdRequest, { contexts }: Agreement): number {
+  if (request.type === NBD_CMD_READ) return request.length;
+  if (request.type !== NBD_CMD_BLOCK_STATUS) return 0;
+  return contexts.length * Math.min(request.length, maximumExtents(request)) * STATUS_EXTENT_BYTES;
+}
+
+const maximumExtents = ({ flags }: NbdRequest): number =>
+  hasFlag(flags, NBD_CMD_FLAG_REQ_ONE) ? 1 : MAXIMUM_STATUS_EXTENTS;
 
 /**
  * Does what one request asks of its export, and gives the reply to a success. `bytes` is what a write brought, or the
@@ -77,7 +89,7 @@ async function statusReply(
   { disk, contexts, signal }: Agreement & { readonly signal: AbortSignal },
 ): Promise<Buffer[]> {
   const range = { offset: request.offset, length: request.length };
-  const maximum = hasFlag(request.flags, NBD_CMD_FLAG_REQ_ONE) ? 1 : MAXIMUM_STATUS_EXTENTS;
+  const maximum = maximumExtents(request);
   const chunks: Buffer[] = [];
   for (const [contextId, name] of contexts.entries()) {
     const extents = fit((await disk.status?.(name, range, { signal, maximum })) ?? [], range, maximum);

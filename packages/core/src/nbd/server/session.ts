@@ -6,7 +6,7 @@ import type { ByteBudget } from './byte-budget.js';
 import type { Channel } from './channel.js';
 import { type Negotiated, Negotiation } from './negotiation.js';
 import type { NbdServerConnection, NbdServerLimits, NbdServerOptions } from './server-options.js';
-import { SocketChannel } from './socket-channel.js';
+import { type Pace, SocketChannel } from './socket-channel.js';
 import { startTls } from './starttls.js';
 import { type TlsIdentity, tlsOptionsOf } from './tls-options.js';
 import { Transmission } from './transmission.js';
@@ -40,7 +40,7 @@ export class Session {
     this.#options = terms.options;
     this.#limits = terms.limits;
     this.#budget = terms.budget;
-    this.#channel = new SocketChannel(socket);
+    this.#channel = new SocketChannel(socket, this.#pace);
     socket.once('close', () => this.#ended.abort(new VBackupError('VB_ABORTED', 'the client is gone')));
   }
 
@@ -58,6 +58,10 @@ export class Session {
       this.#transport.destroy();
       this.#ended.abort(new VBackupError('VB_ABORTED', 'the connection is over'));
     }
+  }
+
+  get #pace(): Pace {
+    return { graceMs: this.#limits.stallTimeoutMs, bytesPerSecond: this.#limits.minimumBytesPerSecond };
   }
 
   /** Takes no more requests, and ends when those that were begun are answered. */
@@ -98,6 +102,10 @@ export class Session {
     this.#socket.setTimeout(this.#limits.stallTimeoutMs, () => {
       if (this.#channel.stalled) this.#drop(`the client stalls for ${this.#limits.stallTimeoutMs} ms`);
     });
+    // A byte now and then is no stall: what is begun must come to its end as well.
+    const watch = setInterval(() => {
+      if (this.#channel.overdue) this.#drop(`the client is slower than ${this.#pace.bytesPerSecond} bytes a second`);
+    }, this.#limits.stallTimeoutMs);
     try {
       const transmission = new Transmission(agreed.channel, agreed, {
         limits: this.#limits,
@@ -107,6 +115,7 @@ export class Session {
       });
       await transmission.run();
     } finally {
+      clearInterval(watch);
       await agreed.disk.close?.().catch(this.#onExportError);
     }
   }
@@ -123,7 +132,7 @@ export class Session {
       ...tlsOptionsOf(how, this.#identity),
       handshakeTimeout: this.#limits.handshakeTimeoutMs,
     });
-    this.#channel = new SocketChannel(this.#socket);
+    this.#channel = new SocketChannel(this.#socket, this.#pace);
     if (this.#stopping) this.#channel.stopReading();
     return this.#channel;
   }

@@ -6,18 +6,40 @@ import type { Channel } from './channel.js';
 /** Bytes that may wait to be read beyond what is asked for; then the peer's window closes. */
 const READ_AHEAD = 256 * 1024;
 
+/** How slow a peer may be while it is waited for. */
+export interface Pace {
+  /** What every message may take, however short it is. */
+  readonly graceMs: number;
+  /** What is longer has a second more for every so many bytes. */
+  readonly bytesPerSecond: number;
+}
+
+/** One part of what was written that has not left yet. */
+interface Unsent {
+  readonly bytes: number;
+  readonly until: number;
+}
+
+const UNHURRIED: Pace = { graceMs: Number.POSITIVE_INFINITY, bytesPerSecond: 1 };
+
 /** A {@link Channel} over a socket, clear or TLS. One read at a time. */
 export class SocketChannel implements Channel {
   readonly #socket: Duplex;
+  readonly #pace: Pace;
   readonly #queue = new ByteQueue();
+  /** In the order of writing, which is the order of leaving. */
+  readonly #unsent: Unsent[] = [];
+  #unsentBytes = 0;
   #wanted = 0;
+  /** When the message that is being read must be there; undefined between messages. */
+  #owedUntil: number | undefined;
   #ended = false;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
-  #unsent = 0;
 
-  constructor(socket: Duplex) {
+  constructor(socket: Duplex, pace: Pace = UNHURRIED) {
     this.#socket = socket;
+    this.#pace = pace;
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('error', this.#onError);
@@ -31,15 +53,24 @@ export class SocketChannel implements Channel {
 
   /** Somebody waits for the peer: to send the rest of a message, or to take what was written. */
   get stalled(): boolean {
-    return this.#unsent > 0 || (this.#wanted > 0 && this.#queue.length > 0);
+    return this.#unsent.length > 0 || this.#owedUntil !== undefined;
   }
 
-  async read(length: number): Promise<Buffer | undefined> {
+  /** The peer moves bytes, but so slowly that what it is waited for will not be done in time. */
+  get overdue(): boolean {
+    const until = Math.min(this.#unsent[0]?.until ?? Infinity, this.#owedUntil ?? Infinity);
+    return until < performance.now();
+  }
+
+  async read(length: number, { begun = false }: { readonly begun?: boolean } = {}): Promise<Buffer | undefined> {
     for (;;) {
       const bytes = this.#queue.take(length);
-      if (bytes !== undefined) return bytes;
-      if (this.#ended) return this.#atEnd();
+      if (bytes !== undefined || this.#ended) {
+        this.#owedUntil = undefined;
+        return bytes ?? this.#atEnd();
+      }
       this.#wanted = length;
+      if (begun || this.#queue.length > 0) this.#owe(length);
       if (this.#socket.isPaused()) this.#socket.resume();
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -49,7 +80,9 @@ export class SocketChannel implements Channel {
   }
 
   async write(parts: readonly Buffer[]): Promise<void> {
-    this.#unsent += 1;
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#unsentBytes += bytes;
+    this.#unsent.push({ bytes, until: this.#deadline(this.#unsentBytes) });
     try {
       await new Promise<void>((resolve, reject) => {
         this.#socket.cork();
@@ -62,7 +95,7 @@ export class SocketChannel implements Channel {
     } catch (cause) {
       throw new VBackupError('VB_NBD_SERVER_PEER_GONE', 'the client no longer takes bytes', { cause });
     } finally {
-      this.#unsent -= 1;
+      this.#unsentBytes -= this.#unsent.shift()?.bytes ?? 0;
     }
   }
 
@@ -78,6 +111,14 @@ export class SocketChannel implements Channel {
     this.#socket.off('close', this.#onEnd);
   }
 
+  #owe(length: number): void {
+    this.#owedUntil ??= this.#deadline(length);
+  }
+
+  #deadline(bytes: number): number {
+    return performance.now() + this.#pace.graceMs + (bytes * 1000) / this.#pace.bytesPerSecond;
+  }
+
   #atEnd(): undefined {
     if (this.#failure === undefined && this.#queue.length === 0) return undefined;
     throw new ProtocolError('VB_NBD_SERVER_PEER_GONE', 'the client ended within a message', this.#queue.offset, {
@@ -87,6 +128,7 @@ export class SocketChannel implements Channel {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#queue.push(chunk);
+    if (this.#wanted > 0) this.#owe(this.#wanted);
     if (this.#queue.length >= Math.max(this.#wanted, READ_AHEAD)) this.#socket.pause();
     if (this.#queue.length >= this.#wanted) this.#notify();
   };

@@ -4,7 +4,7 @@ import { BufferPool } from './buffer-pool.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { Channel } from './channel.js';
 import { type Refusal, refusalOf, refuse } from './commands.js';
-import { InFlight } from './in-flight.js';
+import { InFlight, type Place } from './in-flight.js';
 import {
   decodeRequest,
   encodeErrorChunk,
@@ -12,7 +12,7 @@ import {
   type NbdRequest,
   REQUEST_LENGTH,
 } from './request-codec.js';
-import { serveRequest } from './serve-request.js';
+import { bytesHeldBy, serveRequest } from './serve-request.js';
 import { type Agreement, type BlockSizes, blockSizes } from './served-export.js';
 import type { NbdServerLimits } from './server-options.js';
 
@@ -69,35 +69,39 @@ export class Transmission {
     const request = decodeRequest(bytes);
     if (request.type === NBD_CMD_DISC) return false;
     const refusal = refuse(request, this.#agreement, this.#sizes);
-    if (request.type === NBD_CMD_WRITE) await this.#write(request, refusal);
-    else if (request.type === NBD_CMD_READ && refusal === undefined) {
-      await this.#inFlight.enter(request.length);
-      this.#inFlight.add(request.length, this.#answerRead(request));
-    } else {
-      await this.#inFlight.enter(0);
-      this.#inFlight.add(0, this.#answer(request, refusal));
-    }
+    if (request.type === NBD_CMD_WRITE) return await this.#write(request, refusal);
+    const place = await this.#enter(refusal === undefined ? bytesHeldBy(request, this.#agreement) : 0);
+    if (place === undefined) return false;
+    const reads = request.type === NBD_CMD_READ && refusal === undefined;
+    this.#inFlight.add(place, reads ? this.#answerRead(request) : this.#answer(request, refusal));
     return true;
   }
 
+  /** Undefined when the client is gone. */
+  #enter(bytes: number): Promise<Place | undefined> {
+    return this.#inFlight.enter(bytes, this.#options.signal);
+  }
+
   /** What a write brings comes in any case, so that a refused one can be answered and the connection lives on. */
-  async #write(request: NbdRequest, refusal: Refusal | undefined): Promise<void> {
+  async #write(request: NbdRequest, refusal: Refusal | undefined): Promise<boolean> {
     const { length } = request;
     if (length > this.#options.limits.maximumRequest) {
       throw new ProtocolError('VB_NBD_SERVER_PROTOCOL', `${length} bytes in one write`, 0);
     }
-    await this.#inFlight.enter(length);
+    const place = await this.#enter(length);
+    if (place === undefined) return false;
     try {
       const content = await this.#content(length);
-      this.#inFlight.add(length, this.#answer(request, refusal, content));
+      this.#inFlight.add(place, this.#answer(request, refusal, content));
     } catch (error) {
-      this.#inFlight.leave(length);
+      this.#inFlight.leave(place);
       throw error;
     }
+    return true;
   }
 
   async #content(length: number): Promise<Buffer> {
-    const bytes = await this.#channel.read(length);
+    const bytes = await this.#channel.read(length, { begun: true });
     if (bytes === undefined) throw new ProtocolError('VB_NBD_SERVER_PEER_GONE', 'the client ended within a write', 0);
     return bytes;
   }
