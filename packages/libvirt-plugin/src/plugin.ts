@@ -6,7 +6,14 @@ import {
   type OptionValues,
 } from '@vbackup/core';
 import type { DependencyContainer } from 'tsyringe';
-import { type ExportOpener, ExportOpenerToken, LibvirtHypervisor, LibvirtLink } from './backup/index.js';
+import {
+  type ExportOpener,
+  ExportOpenerToken,
+  ImageToolsToken,
+  LibvirtHypervisor,
+  LibvirtLink,
+  qemuImageTools,
+} from './backup/index.js';
 import { OpenLibvirtToken } from './connection/index.js';
 import { LIBVIRT_OPTIONS, parseOptions } from './options.js';
 import { openLibvirt } from './process/index.js';
@@ -26,6 +33,7 @@ const openExport: ExportOpener = (options) => NbdClient.connect(options);
 function register(container: DependencyContainer): void {
   if (!container.isRegistered(OpenLibvirtToken, true)) container.register(OpenLibvirtToken, { useValue: openLibvirt });
   if (!container.isRegistered(ExportOpenerToken, true)) container.register(ExportOpenerToken, { useValue: openExport });
+  if (!container.isRegistered(ImageToolsToken, true)) container.register(ImageToolsToken, { useValue: qemuImageTools });
 }
 
 async function connect(values: OptionValues, { container, signal, onWarning }: ConnectContext): Promise<Hypervisor> {
@@ -37,6 +45,7 @@ async function connect(values: OptionValues, { container, signal, onWarning }: C
     // A later connection has to clean up also where the user's signal was raised.
     link: new LibvirtLink(() => openConnection({ uri, user, password }), first),
     openExport: container.resolve(ExportOpenerToken),
+    images: container.resolve(ImageToolsToken),
     options,
     warn: (warning) => onWarning?.(warning),
   });

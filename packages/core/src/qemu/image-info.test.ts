@@ -28,6 +28,8 @@ describe('parseImageInfo', () => {
       format: 'qcow2',
       virtualSize: 16_777_216,
       backingFile: null,
+      backingPath: null,
+      backingFormat: null,
       dataFile: null,
       encrypted: false,
       clusterSize: 65_536,

@@ -8,6 +8,10 @@ export interface ImageInfo {
   readonly virtualSize: number;
   /** The image that this one stands on, as its header names it. */
   readonly backingFile: string | null;
+  /** Where that image is found from here; null where the header names none. */
+  readonly backingPath: string | null;
+  /** Its format, as the header tells it; null where it does not, so that QEMU would guess. */
+  readonly backingFormat: string | null;
   /** Where the clusters of a qcow2 lie in a file of their own. */
   readonly dataFile: string | null;
   readonly bitmaps: readonly DirtyBitmap[];
@@ -45,6 +49,8 @@ const InfoSchema = z.object({
   format: z.string(),
   'virtual-size': z.number().int().nonnegative(),
   'backing-filename': z.string().optional(),
+  'full-backing-filename': z.string().optional(),
+  'backing-filename-format': z.string().optional(),
   encrypted: z.boolean().optional(),
   'cluster-size': z.number().int().positive().optional(),
   'format-specific': z
@@ -87,6 +93,8 @@ export function parseImageInfo(text: string, path: string): ImageInfo {
     format,
     virtualSize,
     backingFile: backing ?? null,
+    backingPath: parsed.data['full-backing-filename'] ?? backing ?? null,
+    backingFormat: parsed.data['backing-filename-format'] ?? null,
     dataFile: specific?.['data-file'] ?? null,
     encrypted: encrypted ?? false,
     clusterSize: parsed.data['cluster-size'] ?? null,

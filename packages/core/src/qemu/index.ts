@@ -1,3 +1,4 @@
+export { addBitmap, type BitmapEdit, removeBitmap } from './bitmaps.js';
 export { type DataEndOptions, imageDataEnd } from './data-end.js';
 export type { DirtyBitmap, ImageInfo, Qcow2Features } from './image-info.js';
 export { IMAGE_HEAD_LENGTH, imageFormatOf } from './image-magic.js';

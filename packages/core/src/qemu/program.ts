@@ -13,6 +13,11 @@ export interface QemuProcess {
   readonly ended: Promise<string>;
 }
 
+export interface SpawnQemuOptions extends SpawnOptions {
+  /** It outlives this process, for as long as it takes to finish. Default false. */
+  readonly outlives?: boolean | undefined;
+}
+
 /**
  * Starts a program of QEMU that is killed with this process, however that ends (prctl(2), PR_SET_PDEATHSIG), where the
  * system has a setpriv(1) that knows how.
@@ -21,7 +26,7 @@ export interface QemuProcess {
 export async function spawnQemu(
   program: QemuProgram,
   args: readonly string[],
-  options: SpawnOptions,
+  { outlives, ...options }: SpawnQemuOptions,
 ): Promise<QemuProcess> {
   const path = await findInPath(program);
   if (path === undefined) {
@@ -30,7 +35,7 @@ export async function spawnQemu(
     });
   }
   guard ??= findGuard();
-  const setpriv = await guard;
+  const setpriv = outlives === true ? undefined : await guard;
   const env = environment();
   const child =
     setpriv === undefined

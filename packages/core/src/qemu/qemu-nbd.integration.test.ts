@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { NbdClient } from '../nbd/index.js';
 import { requireTools } from '../testing/tools.js';
+import { addBitmap, removeBitmap } from './bitmaps.js';
 import { newQemuFolder, removeQemuFolder } from './qemu-folder.js';
 import { QemuNbd, type QemuNbdOptions } from './qemu-nbd.js';
 import { imageInfo } from './query-image.js';
@@ -87,6 +88,41 @@ describe('the programs of QEMU', function () {
     await client.close();
     await server[Symbol.asyncDispose]();
     assert.ok(!existsSync(server.folder) && !isRunning(server.pid ?? 0));
+  });
+
+  it('add and remove dirty bitmaps, and are not stopped in the middle', async () => {
+    const names = async (): Promise<readonly string[]> => (await imageInfo(image)).bitmaps.map(({ name }) => name);
+    const edit = { path: image, format: 'qcow2', name: 'b1' };
+    const stop = new AbortController();
+    const added = addBitmap({ ...edit, signal: stop.signal });
+    stop.abort();
+    await added.catch(() => addBitmap(edit));
+    await assert.rejects(addBitmap(edit), { code: 'VB_QEMU_FAILED', message: /b1/ });
+    assert.deepEqual(await names(), ['b0', 'b1']);
+    {
+      await using _server = await QemuNbd.start(options());
+      await assert.rejects(removeBitmap(edit), { code: 'VB_IMAGE_LOCKED' });
+    }
+    for (let time = 0; time < 2; time += 1) await removeBitmap(edit);
+    assert.deepEqual(await names(), ['b0']);
+    await removeBitmap({ ...edit, path: join(folder, 'none') });
+    await assert.rejects(removeBitmap({ ...edit, signal: AbortSignal.abort(new Error('stop')) }), /stop/);
+  });
+
+  it('remove a bitmap that was not closed, as after a QEMU that was killed', async () => {
+    const child = spawn('qemu-io', ['-f', 'qcow2', image], { stdio: ['pipe', 'pipe', 'ignore'] });
+    child.stdin.write('write 0 64k\n');
+    await once(child.stdout, 'data');
+    const closed = once(child, 'close');
+    child.kill('SIGKILL');
+    await closed;
+    assert.deepEqual(
+      (await imageInfo(image)).bitmaps.map(({ inUse }) => inUse),
+      [true],
+    );
+    await assert.rejects(QemuNbd.start(options({ bitmap: 'b0' })), { message: /inconsistent/ });
+    await removeBitmap({ path: image, format: 'qcow2', name: 'b0' });
+    assert.deepEqual((await imageInfo(image)).bitmaps, []);
   });
 
   it('keep what was written and flushed', async () => {

@@ -13,6 +13,8 @@ export interface QemuRun extends WithSignal {
   readonly action: string;
   /** Takes standard output piece by piece, however much there is; it is not returned then. */
   readonly onOutput?: ((chunk: Buffer) => void) | undefined;
+  /** It writes to an image, and is not ended in the middle: neither by the signal nor with this process. */
+  readonly changesImage?: boolean | undefined;
 }
 
 /**
@@ -20,11 +22,17 @@ export interface QemuRun extends WithSignal {
  * @returns its standard output
  * @throws VBackupError VB_QEMU_MISSING, VB_QEMU_FAILED, VB_IMAGE_LOCKED, VB_IMAGE_FORMAT, VB_ACCESS_DENIED
  */
-export async function runQemu({ program, args, action, onOutput, signal }: QemuRun): Promise<string> {
+export async function runQemu({ program, args, action, onOutput, changesImage, signal }: QemuRun): Promise<string> {
   signal?.throwIfAborted();
-  const { child, ended } = await spawnQemu(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const outlives = changesImage === true;
+  const { child, ended } = await spawnQemu(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    outlives,
+    // In a session of its own, an interrupt at the terminal does not reach it.
+    detached: outlives,
+  });
   const stop = (): void => void child.kill('SIGKILL');
-  signal?.addEventListener('abort', stop);
+  if (!outlives) signal?.addEventListener('abort', stop);
   try {
     const words = new LastWords();
     const chunks: Buffer[] = [];
@@ -37,7 +45,7 @@ export async function runQemu({ program, args, action, onOutput, signal }: QemuR
       else stop();
     });
     const end = await ended;
-    if (signal?.aborted === true) throw abortError(signal);
+    if (!outlives && signal?.aborted === true) throw abortError(signal);
     if (length > OUTPUT_LENGTH) throw new VBackupError('VB_QEMU_FAILED', `${action}: ${program} says too much`);
     if (end !== 'exit code 0') throw refusalError({ action, program, words, end });
     return Buffer.concat(chunks).toString('utf8');

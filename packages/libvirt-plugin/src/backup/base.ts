@@ -24,14 +24,7 @@ export interface BaseQuestion extends WithSignal {
 export async function findBase(libvirt: LibvirtConnection, question: BaseQuestion): Promise<Base> {
   const { domain, since: record, owner, journal, signal } = question;
   if (record === null) return { kind: 'none' };
-  if (record.domain !== domain) {
-    return {
-      kind: 'lost',
-      record,
-      reason: 'base-foreign',
-      detail: `the last backup was one of domain ${record.domain}`,
-    };
-  }
+  if (record.domain !== domain) return foreignBase(record);
   const { name } = record;
   if (name === null) return { kind: 'checkpoint', record, name };
   const known = await libvirt.listCheckpoints(domain, { signal });
@@ -54,6 +47,14 @@ export async function findBase(libvirt: LibvirtConnection, question: BaseQuestio
     };
   }
 }
+
+/** The last backup was made of another domain. */
+export const foreignBase = (record: LibvirtCheckpoint): Base => ({
+  kind: 'lost',
+  record,
+  reason: 'base-foreign',
+  detail: `the last backup was one of domain ${record.domain}`,
+});
 
 /** Whether a disk's changes since the base are asked for: its bitmap has recorded them. */
 export function sinceOf(base: Base, { kind, disk }: ReadChoice): string | null {

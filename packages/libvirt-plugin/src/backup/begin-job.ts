@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type SnapshotRequest, VBackupError, type WithSignal } from '@vbackup/core';
+import type { SnapshotRequest, WithSignal } from '@vbackup/core';
 import { type CheckpointOwner, newCheckpointXml } from '../checkpoint/index.js';
 import { isLibvirtError } from '../connection/index.js';
 import { jobXml } from '../job/index.js';
@@ -102,12 +102,4 @@ const socketName = (name: string, { disk }: GuestPlace): string =>
 export function isSocketOf(socket: string, repositoryId: string, { disk }: GuestPlace): boolean {
   const match = /^vbackup-([0-9a-z]{8})-[0-9a-z]{26}(?:\.([^.]+))?\.sock$/.exec(socket);
   return match?.[1] === repositoryId.slice(0, 8) && (match[2] ?? null) === disk;
-}
-
-/** @throws VBackupError VB_LIBVIRT_NOT_RUNNING */
-export function requireActive(active: boolean, name: string): void {
-  if (active) return;
-  throw new VBackupError('VB_LIBVIRT_NOT_RUNNING', `the domain ${name} does not run`, {
-    cure: 'start it: this version of vbackup reads only the disks of domains that run',
-  });
 }

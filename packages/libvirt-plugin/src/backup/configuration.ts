@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { type ConfigurationFile, imageInfo, imageRecord, VBackupError, type WithSignal } from '@vbackup/core';
+import { type ConfigurationFile, imageRecord, VBackupError, type WithSignal } from '@vbackup/core';
 import type { LibvirtConnection } from '../connection/index.js';
 import type { BootFile, DomainDescription } from '../domain/index.js';
 import type { ReadChoice } from './choose-disks.js';
@@ -37,7 +37,7 @@ export async function configurationOf(
     const { source, format, type } = disk.image;
     if (source === null || (type !== 'file' && type !== 'block')) continue;
     const info = await attempt(context, source, () =>
-      imageInfo(source, { format: format ?? 'raw', inUse: true, signal }),
+      context.images.info(source, { format: format ?? 'raw', inUse: true, signal }),
     );
     if (info !== null) files.push(imageRecord(disk.target, info));
   }

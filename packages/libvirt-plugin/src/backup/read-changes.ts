@@ -1,5 +1,4 @@
 import { type Changes, clip, coalesce, type Extent, type WithSignal } from '@vbackup/core';
-import { dirtyContext } from '../job/index.js';
 import { type Base, changesWithoutBitmap, shrunk } from './base.js';
 import type { JobExport } from './context.js';
 
@@ -7,17 +6,23 @@ import type { JobExport } from './context.js';
 const EXTENT_LIMIT = 500_000;
 const FIRST_GAP = 64 * 1024;
 
+export interface ChangesQuestion {
+  readonly target: string;
+  /** The meta context of the bitmap that has recorded since the base; null if there is none. */
+  readonly context: string | null;
+  readonly base: Base;
+}
+
 /** What changed on a disk since the base. Dirty is whatever has a flag, known or not, and all that the disk has grown by. */
 export async function readChanges(
   source: JobExport,
-  { target, since, base }: { readonly target: string; readonly since: string | null; readonly base: Base },
+  { target, context, base }: ChangesQuestion,
   options: WithSignal,
 ): Promise<Changes> {
   const { size } = source;
   const entry = base.kind === 'checkpoint' ? base.record.disks.find((disk) => disk.target === target) : undefined;
-  if (since === null || entry === undefined) return changesWithoutBitmap(base, { target, size });
+  if (context === null || entry === undefined) return changesWithoutBitmap(base, { target, size });
   if (size < entry.size) return shrunk(entry.size, size);
-  const context = dirtyContext(target);
   if (!source.metaContexts.includes(context)) {
     return { kind: 'all', reason: 'tracking-lost', detail: `QEMU does not offer the bitmap ${context}` };
   }

@@ -1,6 +1,7 @@
 import type { Leftover, WithSignal } from '@vbackup/core';
 import type { LibvirtContext } from './context.js';
 import { type JournalEntry, parseEntries } from './journal.js';
+import { finishOffline, undoOffline } from './offline/release-offline.js';
 import { resume, thaw } from './quiet.js';
 import { dropCheckpoint, finishJob, undoJob } from './release.js';
 
@@ -22,10 +23,13 @@ export async function recoverLeftover(
   for (const entry of entries) {
     if (entry.step === 'drop-checkpoint') await dropCheckpoint(libvirt, entry.domain, entry.checkpoint, options);
   }
+  const { committed } = leftover;
+  const offline = entries.findLast((entry) => entry.step === 'offline');
+  if (offline !== undefined) await (committed ? finishOffline : undoOffline)(context, offline, options);
   // A second try has the same socket and checkpoint as the first.
   const job = entries.findLast((entry) => entry.step === 'job');
   if (job === undefined) return;
-  await (leftover.committed ? finishJob(libvirt, job, options) : undoJob(libvirt, job, options));
+  await (committed ? finishJob : undoJob)(libvirt, job, options);
 }
 
 /** The domains to which something was done that was not taken back. */

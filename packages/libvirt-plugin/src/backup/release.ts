@@ -10,10 +10,26 @@ export async function finishJob(libvirt: LibvirtConnection, job: JobEntry, optio
   const domain = await endJob(libvirt, job, options);
   // Those of a domain that is off wait for the next backup: libvirt deletes only from images that are open.
   if (domain?.active !== true || !job.keep) return;
-  for (const { name } of await libvirt.listCheckpoints(job.domain, options)) {
-    if (name === job.checkpoint || !isOfRepository(name, job.owner.repositoryId)) continue;
-    if (await isReplaced(libvirt, { job, name }, options)) await dropCheckpoint(libvirt, job.domain, name, options);
+  for (const name of await replacedCheckpoints(libvirt, job, options)) {
+    await dropCheckpoint(libvirt, job.domain, name, options);
   }
+}
+
+/** A run that made a checkpoint, or none. */
+export type CheckpointMaker = Pick<JobEntry, 'domain' | 'checkpoint' | 'owner'>;
+
+/** The checkpoints of the same chain that libvirt knows, but for the new one. */
+export async function replacedCheckpoints(
+  libvirt: LibvirtConnection,
+  maker: CheckpointMaker,
+  options: WithSignal,
+): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const { name } of await libvirt.listCheckpoints(maker.domain, options)) {
+    if (name === maker.checkpoint || !isOfRepository(name, maker.owner.repositoryId)) continue;
+    if (await isReplaced(libvirt, { maker, name }, options)) names.push(name);
+  }
+  return names;
 }
 
 /** Ends the job and deletes its checkpoint. Idempotent. */
@@ -26,12 +42,12 @@ export async function undoJob(libvirt: LibvirtConnection, job: JobEntry, options
 /** A domain and each of its disks may have chains of their own in one repository. */
 async function isReplaced(
   libvirt: LibvirtConnection,
-  { job, name }: { readonly job: JobEntry; readonly name: string },
+  { maker, name }: { readonly maker: CheckpointMaker; readonly name: string },
   options: WithSignal,
 ): Promise<boolean> {
   try {
-    const xml = await libvirt.checkpointXml(job.domain, name, { ...options, withoutDomain: true });
-    return parseCheckpointXml(xml).description === descriptionOf(job.owner);
+    const xml = await libvirt.checkpointXml(maker.domain, name, { ...options, withoutDomain: true });
+    return parseCheckpointXml(xml).description === descriptionOf(maker.owner);
   } catch (error) {
     if (isLibvirtError(error, 'VB_LIBVIRT_NO_CHECKPOINT')) return false;
     throw error;

@@ -22,24 +22,26 @@ import type { LibvirtConnection } from '../connection/index.js';
 import { parseDomain } from '../domain/index.js';
 import { dirtyContext } from '../job/index.js';
 import { findBase, sinceOf } from './base.js';
-import { type BegunJob, beginJob, isSocketOf, requireActive } from './begin-job.js';
+import { type BegunJob, beginJob, isSocketOf } from './begin-job.js';
 import { type ChosenDisks, chooseDisks, type ReadChoice } from './choose-disks.js';
 import { configurationOf } from './configuration.js';
 import type { JobExport, LibvirtContext } from './context.js';
+import { ExplainedReader } from './explained-reader.js';
 import { parseGuestId } from './guest-id.js';
 import type { JobEntry } from './journal.js';
+import { takeOffline } from './offline/take-offline.js';
 import { withoutBitmapsInOldImages } from './old-images.js';
 import { readChanges } from './read-changes.js';
 import { finishJob, undoJob } from './release.js';
 import { clearWay } from './running-job.js';
+import type { SnapshotPlan } from './snapshot-plan.js';
 import { isRemote } from './uri.js';
-import { JobWatch } from './watch.js';
-import { explain, WatchedReader } from './watched-reader.js';
+import { explain, JobWatch } from './watch.js';
 
 /** Cleaning up has a time of its own, for the user's signal may have been raised; what is left waits for `recover`. */
 const CLEANUP_TIMEOUT_MS = 30_000;
 
-/** Freezes a running domain's disks: looks first at what can be looked at, then begins the job, then asks what changed. */
+/** A domain's disks at one instant: looks first at what can be looked at, then makes the checkpoint, then asks what changed. */
 export async function takeSnapshot(
   context: LibvirtContext,
   guest: Guest,
@@ -47,20 +49,36 @@ export async function takeSnapshot(
   options: WithSignal = {},
 ): Promise<Snapshot> {
   if (isRemote(context.options.uri)) throw remote(context.options.uri);
-  const { signal } = options;
+  const plan = await planSnapshot(context, guest, request, options);
+  return plan.facts.active ? takeOnline(context, plan, options) : takeOffline(context, plan, options);
+}
+
+async function planSnapshot(
+  context: LibvirtContext,
+  guest: Guest,
+  request: SnapshotRequest,
+  { signal }: WithSignal,
+): Promise<SnapshotPlan> {
   const place = parseGuestId(guest.id);
   const { domain } = place;
-  const { repositoryId, journal, since } = request;
+  const { repositoryId, since } = request;
   const record = since === null ? null : parseCheckpointRecord(since);
   const libvirt = await context.link.get();
   const facts = await libvirt.findDomain({ uuid: domain }, { signal });
-  requireActive(facts.active, facts.name);
   const description = parseDomain(await libvirt.domainXml(domain, { signal }));
   const { exclude: excluded } = context.options;
   const wanted = chooseDisks(description, { only: place.disk, excluded, warn: context.warn });
   const chosen = await withoutBitmapsInOldImages(wanted);
-  await clearWay(libvirt, { domain, isDead: (socket) => isSocketOf(socket, repositoryId, place) }, options);
   const owner = { repositoryId, guestId: guest.id };
+  return { libvirt, facts, place, description, chosen, record, owner, request };
+}
+
+async function takeOnline(context: LibvirtContext, plan: SnapshotPlan, options: WithSignal): Promise<Snapshot> {
+  const { libvirt, place, description, chosen, record, owner, request } = plan;
+  const { signal } = options;
+  const { domain } = place;
+  const { repositoryId, journal } = request;
+  await clearWay(libvirt, { domain, isDead: (socket) => isSocketOf(socket, repositoryId, place) }, options);
   const base = await findBase(libvirt, { domain, since: record, owner, journal, signal });
   const name = checkpointName(repositoryId, makeUlid());
   // What fails from here on is undone by `recover`, from the journal.
@@ -94,11 +112,13 @@ async function disksOf(
   for (const choice of chosen.disks) {
     const { disk } = choice;
     const since = sinceOf(job.base, choice);
-    const contexts = since === null ? [] : [dirtyContext(disk.target)];
+    const dirty = since === null ? null : dirtyContext(disk.target);
+    const contexts = dirty === null ? [] : [dirty];
     await using source = await context.openExport(connectOptions(job.entry, disk.target, contexts, options));
-    const changes = await readChanges(source, { target: disk.target, since, base: job.base }, options);
-    const open = async (use: OpenDiskOptions): Promise<WatchedReader> =>
-      new WatchedReader(await openReader(context, { entry: job.entry, watch, target: disk.target }, use), watch);
+    const changes = await readChanges(source, { target: disk.target, context: dirty, base: job.base }, options);
+    const told = (error: unknown, asked?: WithSignal): Promise<unknown> => explain(error, watch, asked);
+    const open = async (use: OpenDiskOptions): Promise<ExplainedReader> =>
+      new ExplainedReader(await openReader(context, { entry: job.entry, watch, target: disk.target }, use), told);
     disks.push({
       name: disk.target,
       id: disk.target,

@@ -88,3 +88,9 @@ const scratchFull = (folder: string, name: string): VBackupError =>
       cure: `the job was ended and the guest resumed; make room in ${folder}, or name a larger folder with --libvirt-scratch`,
     },
   );
+
+/** What an error of a read really was; the error itself where the job is well or nobody can be asked. */
+export async function explain(error: unknown, watch: JobWatch, options: WithSignal = {}): Promise<unknown> {
+  if (options.signal?.aborted === true) return error;
+  return (await watch.look(options).catch(() => null)) ?? error;
+}

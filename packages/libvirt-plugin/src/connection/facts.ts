@@ -36,6 +36,8 @@ export interface DomainFacts {
   readonly state: DomainState;
   /** Why it is paused; null in every other state. */
   readonly pausedReason: PausedReason | null;
+  /** It is off because its last start failed; null where a list did not ask. */
+  readonly startFailed: boolean | null;
   /** It has a QEMU process: true for paused domains too. */
   readonly active: boolean;
   /** It is defined, and stays so when it stops. */

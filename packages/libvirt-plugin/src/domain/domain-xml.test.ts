@@ -76,6 +76,7 @@ describe('parseDomain', () => {
       shareable: false,
       transient: false,
       mirrored: false,
+      disguise: null,
     });
   });
 

@@ -30,6 +30,8 @@ export interface DomainDisk {
   readonly transient: boolean;
   /** A block job is moving it to another image. */
   readonly mirrored: boolean;
+  /** Why only libvirt can present the image as the guest sees it; null if it is what its format says. */
+  readonly disguise: string | null;
 }
 
 export interface DiskImage {
@@ -70,8 +72,16 @@ function diskOf(element: Element): DomainDisk[] {
       shareable: childOf(element, 'shareable') !== undefined,
       transient: childOf(element, 'transient') !== undefined,
       mirrored: childOf(element, 'mirror') !== undefined,
+      disguise: disguiseOf(element),
     },
   ];
+}
+
+/** The image is not what the guest sees: libvirt decrypts it, or shows a part of it. */
+function disguiseOf(disk: Element): string | null {
+  const source = childOf(disk, 'source');
+  if ((childOf(disk, 'encryption') ?? childOf(source, 'encryption')) !== undefined) return 'it is encrypted';
+  return childOf(source, 'slices') === undefined ? null : 'it is a part of its image (<slices>)';
 }
 
 const DEVICES = ['disk', 'cdrom', 'floppy', 'lun'] as const;

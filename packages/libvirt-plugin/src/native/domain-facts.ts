@@ -5,6 +5,8 @@ import { NativeCallError, type Session } from './session.js';
 /** VIR_UUID_STRING_BUFLEN */
 const UUID_TEXT_LENGTH = 37;
 const VIR_DOMAIN_PAUSED = 3;
+const VIR_DOMAIN_SHUTOFF = 5;
+const VIR_DOMAIN_SHUTOFF_FAILED = 6;
 const VIR_ERR_NO_DOMAIN = 42;
 
 /** What virConnectListAllDomains can be asked for. */
@@ -55,9 +57,9 @@ export function allDomainFacts(session: Session): DomainFacts[] {
   const facts = list(session, 0, (domain): DomainFacts[] => {
     const who = identity(nameOf(session, domain));
     const state = running.has(who.uuid)
-      ? ({ state: 'running', pausedReason: null } as const)
+      ? ({ state: 'running', pausedReason: null, startFailed: null } as const)
       : shutOff.has(who.uuid)
-        ? ({ state: 'shut-off', pausedReason: null } as const)
+        ? ({ state: 'shut-off', pausedReason: null, startFailed: null } as const)
         : stateUnlessGone(session, domain);
     if (state === null) return [];
     const { uuid } = who;
@@ -85,12 +87,13 @@ function list<T>(session: Session, flags: number, map: (domain: Pointer) => T): 
 const uuidsWith = (session: Session, flags: number): ReadonlySet<string> =>
   new Set(list(session, flags, (domain) => nameOf(session, domain).domain));
 
-function stateOf(session: Session, domain: Pointer): Pick<DomainFacts, 'state' | 'pausedReason'> {
+function stateOf(session: Session, domain: Pointer): Pick<DomainFacts, 'state' | 'pausedReason' | 'startFailed'> {
   const [state, reason] = [new IntOut(), new IntOut()];
   session.check(session.library.domainState(domain, state.place, reason.place, 0));
   return {
     state: DOMAIN_STATES[state.value] ?? 'unknown',
     pausedReason: state.value === VIR_DOMAIN_PAUSED ? pausedReason(reason.value) : null,
+    startFailed: state.value === VIR_DOMAIN_SHUTOFF && reason.value === VIR_DOMAIN_SHUTOFF_FAILED,
   };
 }
 

@@ -61,6 +61,7 @@ export function newFakeDomain(facts: Partial<DomainFacts> & { readonly uuid: str
       name: 'web',
       state: 'running',
       pausedReason: null,
+      startFailed: false,
       active: true,
       persistent: true,
       autostart: false,

@@ -6,6 +6,7 @@ import { LibvirtHypervisor, LibvirtLink } from '../backup/index.js';
 import { type LibvirtOptions, parseOptions } from '../options.js';
 import type { FakeDomain } from './fake-domain.js';
 import { FakeExports } from './fake-export.js';
+import { FakeImages } from './fake-images.js';
 import { FakeLibvirt } from './fake-libvirt.js';
 
 export const REPOSITORY = '0123456789abcdef';
@@ -20,6 +21,7 @@ export const XML = `<domain><name>web</name><uuid>u</uuid><devices>
 export class Fixture implements AsyncDisposable {
   readonly libvirt = new FakeLibvirt();
   readonly exports = new FakeExports();
+  readonly images = new FakeImages();
   readonly warnings: Warning[] = [];
   readonly domain: FakeDomain;
   readonly folder: string;
@@ -37,6 +39,7 @@ export class Fixture implements AsyncDisposable {
     return new LibvirtHypervisor({
       link: new LibvirtLink(() => Promise.resolve(this.libvirt), this.libvirt),
       openExport: this.exports.open,
+      images: this.images,
       options: { ...parseOptions({ scratch: this.folder, 'socket-folder': this.folder }), ...options },
       warn: (warning) => this.warnings.push(warning),
     });

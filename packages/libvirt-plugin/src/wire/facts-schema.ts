@@ -33,6 +33,7 @@ export const DomainSchema: z.ZodType<DomainFacts> = z.object({
   name: Name,
   state: z.enum([...DOMAIN_STATES, 'unknown']),
   pausedReason: z.enum(PAUSED_REASONS).nullable(),
+  startFailed: z.boolean().nullable(),
   active: z.boolean(),
   persistent: z.boolean(),
   autostart: z.boolean(),

@@ -1,17 +1,19 @@
 import type { AllocationExtent, BlockLimits, BlockReader, Extent, WithSignal } from '@vbackup/core';
-import type { JobWatch } from './watch.js';
 
-/** A reader whose failures say what really happened: QEMU closes the connection when the job ends, and says nothing. */
-export class WatchedReader implements BlockReader {
+/** What an error of a read really was. */
+export type Explain = (error: unknown, options?: WithSignal) => Promise<unknown>;
+
+/** A reader whose failures say what really happened: QEMU closes the connection when it ends, and says nothing. */
+export class ExplainedReader implements BlockReader {
   readonly size: number;
   readonly limits: BlockLimits;
   readonly allocation?: (range: Extent, options?: WithSignal) => AsyncIterable<AllocationExtent>;
   readonly #source: BlockReader;
-  readonly #watch: JobWatch;
+  readonly #explain: Explain;
 
-  constructor(source: BlockReader, watch: JobWatch) {
+  constructor(source: BlockReader, explain: Explain) {
     this.#source = source;
-    this.#watch = watch;
+    this.#explain = explain;
     this.size = source.size;
     this.limits = source.limits;
     if (source.allocation !== undefined) this.allocation = (range, options) => this.#allocation(range, options);
@@ -21,7 +23,7 @@ export class WatchedReader implements BlockReader {
     try {
       await this.#source.read(offset, target, options);
     } catch (error) {
-      throw await explain(error, this.#watch, options);
+      throw await this.#explain(error, options);
     }
   }
 
@@ -33,13 +35,7 @@ export class WatchedReader implements BlockReader {
     try {
       yield* this.#source.allocation?.(range, options) ?? [];
     } catch (error) {
-      throw await explain(error, this.#watch, options);
+      throw await this.#explain(error, options);
     }
   }
-}
-
-/** What an error of a read really was; the error itself where the job is well or nobody can be asked. */
-export async function explain(error: unknown, watch: JobWatch, options: WithSignal = {}): Promise<unknown> {
-  if (options.signal?.aborted === true) return error;
-  return (await watch.look(options).catch(() => null)) ?? error;
 }

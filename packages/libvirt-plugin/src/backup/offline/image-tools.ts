@@ -1,0 +1,51 @@
+import {
+  addBitmap,
+  type BitmapEdit,
+  type ImageInfo,
+  type ImageInfoOptions,
+  imageInfo,
+  type NbdAddress,
+  QemuNbd,
+  removeBitmap,
+  removeQemuFolder,
+  type WithSignal,
+} from '@vbackup/core';
+
+/** What is done to images that no domain has open. */
+export interface ImageTools {
+  info(path: string, options: ImageInfoOptions): Promise<ImageInfo>;
+  addBitmap(edit: BitmapEdit): Promise<void>;
+  /** A bitmap or an image that is not there is as good. */
+  removeBitmap(edit: BitmapEdit): Promise<void>;
+  /** The export is called like the disk's target. */
+  serve(request: ServeRequest): Promise<ImageServer>;
+  /** Ends the server that a dead run left in its folder. */
+  removeFolder(folder: string): Promise<void>;
+}
+
+export interface ServeRequest extends WithSignal {
+  readonly path: string;
+  readonly format: string;
+  readonly target: string;
+  /** Offered as the meta context `qemu:dirty-bitmap:<name>`. */
+  readonly bitmap: string | null;
+  readonly folder: string;
+  readonly connections: number;
+}
+
+/** One image, exported for reading. While it is, QEMU lets nobody write it, unless it is raw. */
+export interface ImageServer extends AsyncDisposable {
+  readonly address: NbdAddress;
+  /** What a client's error really was. */
+  explain(error: unknown): Promise<unknown>;
+}
+
+/** QEMU's own programs, on this machine. */
+export const qemuImageTools: ImageTools = {
+  info: (path, options) => imageInfo(path, options),
+  addBitmap,
+  removeBitmap,
+  serve: ({ bitmap, target, ...more }) =>
+    QemuNbd.start({ ...more, exportName: target, readOnly: true, bitmap: bitmap ?? undefined }),
+  removeFolder: removeQemuFolder,
+};
