@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type Authority, makeAuthority } from '../pki/index.js';
 import { daemonConfig, type LabMode, qemuConfig } from './daemon-config.js';
-import { LabDomain, until } from './domain.js';
+import { type DomainHost, LabDomain, until } from './domain.js';
 import {
   DEFAULT_DISKS,
   type LabDisk,
@@ -140,14 +140,13 @@ export class LibvirtLab implements AsyncDisposable {
     const file = join(this.folder, `${name}.xml`);
     await writeFile(file, xml);
     await this.virsh('define', file);
-    return new LabDomain(
-      {
-        folder: this.folder,
-        virsh: (...args) => this.virsh(...args),
-        domainLog: (domain) => join(this.#domainLogs, `${domain}.log`),
-      },
-      { name, uuid, disks, serialLog, monitor },
-    );
+    return new LabDomain(this.#host, { name, uuid, disks, serialLog, monitor });
+  }
+
+  /** A domain that someone else defined; nothing is known of its disks. */
+  async domain(name: string): Promise<LabDomain> {
+    const uuid = (await this.virsh('domuuid', name)).trim();
+    return new LabDomain(this.#host, { name, uuid, disks: [], serialLog: '', monitor: null });
   }
 
   /** The kernel and initrd of guests with an agent, where the daemon may read them. */
@@ -218,6 +217,14 @@ export class LibvirtLab implements AsyncDisposable {
     // In mode `user` there is no namespace whose end would kill them.
     await killProcessesNaming(`${this.folder}/`);
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  get #host(): DomainHost {
+    return {
+      folder: this.folder,
+      virsh: (...args) => this.virsh(...args),
+      domainLog: (domain) => join(this.#domainLogs, `${domain}.log`),
+    };
   }
 
   get #scope(): string {

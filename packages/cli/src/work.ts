@@ -2,6 +2,7 @@ import type {
   BackupJob,
   BackupSummary,
   Catalogue,
+  ConfigurationFile,
   FoundBackup,
   Manifest,
   OpenTarget,
@@ -31,6 +32,8 @@ export interface Work {
   readonly openQcow2Target: (path: string, options: Pick<Qcow2TargetOptions, 'force' | 'like'>) => OpenTarget;
   /** How the images were made that the disks of a backup lay in, as far as that is known. */
   readonly savedImages: (repository: Repository, manifest: Manifest) => Promise<ReadonlyMap<string, SavedImage>>;
+  /** The records of the machine. @throws VBackupError VB_FILE_DIGEST, VB_IO */
+  readonly readConfiguration: (repository: Repository, manifest: Manifest) => Promise<readonly ConfigurationFile[]>;
   readonly openNbdTarget: (uri: string) => OpenTarget;
 }
 
@@ -46,6 +49,7 @@ export async function coreWork(): Promise<Work> {
     openFileTarget: core.openFileTarget,
     openQcow2Target: core.openQcow2Target,
     savedImages: core.savedImages,
+    readConfiguration: core.readConfiguration,
     openNbdTarget: core.openNbdTarget,
   };
 }

@@ -232,6 +232,37 @@ describe('vbackup', () => {
       assert.match(program.world.stderr.text, /--format is about files/);
     });
 
+    it('makes a machine of the disks, in a folder and in the formats that they had', async () => {
+      const { fake } = program.world;
+      const image = { backingFile: null, dataFile: null, encrypted: false, clusterSize: null, qcow2: null };
+      fake.images.set('xvda', { ...image, format: 'qcow2' }).set('xvdb', { ...image, format: 'vmdk' });
+      assert.equal(await program.run('restore b2 new --define --name copy --json'), 0);
+      const folder = join(program.folder, 'new');
+      const disks = `xvda=${join(folder, 'xvda.qcow2')}:qcow2 xvdb=${join(folder, 'xvdb.raw')}:raw`;
+      const last = parseJsonLines(program.world.stdout.lines).at(-2);
+      assert.ok(last !== undefined && 'machine' in last);
+      const { id, machine, machineId } = last;
+      assert.deepEqual([id, machine, machineId], ['b200000000000000', 'copy', `${folder} false ${disks}`]);
+    });
+
+    it('restores nothing where no machine can be made', async () => {
+      await program.refused('restore b2 new --define --name taken', 'VB_PLUGIN_TAKEN', 1);
+      assert.deepEqual(program.world.fake.restored, []);
+      await assert.rejects(stat(join(program.folder, 'new')), { code: 'ENOENT' });
+    });
+
+    for (const [line, fault] of [
+      ['restore a1 new --name copy', /--name is about --define/],
+      ['restore a1 new --hypervisor test', /--hypervisor is about --define/],
+      ['restore a1 nbd://host/x --define', /--define needs a folder/],
+      ['restore a1 test:sr=1 --define', /--define needs a folder/],
+    ] as const) {
+      it(`refuses ${line}`, async () => {
+        await program.refused(line, 'VB_CLI_USAGE');
+        assert.match(program.world.stderr.text, fault);
+      });
+    }
+
     it('hands a target of a hypervisor to its plugin', async () => {
       assert.equal(await program.run('restore a1 test:sr=1'), 70);
       assert.match(program.world.stderr.text, /target sr=1/);

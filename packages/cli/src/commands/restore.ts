@@ -1,21 +1,29 @@
-import type { FoundBackup, Repository } from '@vbackup/core';
+import type { FoundBackup, PreparedMachine, Repository } from '@vbackup/core';
 import { EXIT } from '../exit-codes.js';
 import { chooseDisks } from '../restore/choose-disks.js';
-import { planRestore, pluginTarget, type RestoreStep } from '../restore/plan-restore.js';
+import { planRestore, pluginTarget, type RestoreQuestion, type RestoreStep } from '../restore/plan-restore.js';
+import { prepareMachine } from '../restore/prepare-machine.js';
 import { usageError } from '../usage.js';
 import { TargetFolder } from '../vma/target-folder.js';
 import type { CommandContext, Outcome } from './command.js';
 import { connect } from './connection.js';
 
-/** Writes a disk of a backup to a target, or several into a folder. */
+/** Writes a disk of a backup to a target, or several into a folder, and perhaps makes a machine of them. */
 export async function restore(context: CommandContext): Promise<Outcome> {
   const { invocation, signal } = context;
   const [reference, target] = invocation.operands;
   if (reference === undefined || target === undefined) throw usageError('restore needs a backup and a target');
+  checkOptions(context);
   const work = await context.work();
   const repository = await context.repository({ create: false });
   const found = work.findBackup(await repository.catalogue({ signal }), reference);
   return restoreTo(context, { repository, found, target });
+}
+
+function checkOptions({ invocation: { options } }: CommandContext): void {
+  if (options.flag('define')) return;
+  const given = ['name', 'hypervisor'].find((name) => options.text(name) !== undefined);
+  if (given !== undefined) throw usageError(`--${given} is about --define`, 'give that as well, or leave it out');
 }
 
 interface Request {
@@ -25,29 +33,43 @@ interface Request {
 }
 
 async function restoreTo(context: CommandContext, { repository, found, target }: Request): Promise<Outcome> {
+  const { options } = context.invocation;
   const { manifest, disk } = found;
-  const named = context.invocation.options.texts('disk');
+  const named = options.texts('disk');
   const disks = chooseDisks(manifest, named.length === 0 && disk !== undefined ? [disk] : named);
-  const plugin = pluginTarget(target)?.plugin;
+  const asMachine = options.flag('define');
+  const plugin = asMachine ? (options.text('hypervisor') ?? manifest.hypervisor) : pluginTarget(target)?.plugin;
   await using connection = plugin === undefined ? null : await connect(context, plugin);
   const hypervisor = connection?.hypervisor ?? null;
-  const plan = await planRestore(context, { repository, manifest, disks, target, hypervisor, asMachine: false });
+  const question: RestoreQuestion = { repository, manifest, disks, target, hypervisor, asMachine };
+  const plan = await planRestore(context, question);
+  const machine =
+    asMachine && hypervisor !== null ? await prepareMachine(context, question, { plan, hypervisor }) : null;
   await using _folder = plan.folder?.make === true ? await TargetFolder.open(plan.folder.path, { force: true }) : null;
-  for (const step of plan.steps) await restoreDisk(context, { repository, manifest, step });
+  for (const step of plan.steps) await restoreDisk(context, question, step);
+  if (machine !== null) await define(context, question, machine);
   return { done: plan.steps.length, failed: 0, exitCode: EXIT.done };
 }
 
-interface DiskRequest extends Pick<FoundBackup, 'manifest'> {
-  readonly repository: Repository;
-  readonly step: RestoreStep;
-}
-
-async function restoreDisk(context: CommandContext, { repository, manifest, step }: DiskRequest): Promise<void> {
+async function restoreDisk(
+  context: CommandContext,
+  { repository, manifest }: RestoreQuestion,
+  { disk, name, openTarget }: RestoreStep,
+): Promise<void> {
   const { output, signal } = context;
-  const { disk, name, openTarget } = step;
   const { runRestore } = await context.work();
   const summary = await runRestore({ repository, manifest, disk, openTarget, signal, onEvent: output.work });
   const { size, written, elapsedMs } = summary;
   const item = { type: 'summary', scope: 'item', command: 'restore', id: manifest.id } as const;
   output.item({ ...item, disk, target: name, size, written, elapsedMs });
+}
+
+async function define(
+  { output, signal }: CommandContext,
+  { manifest }: RestoreQuestion,
+  prepared: PreparedMachine,
+): Promise<void> {
+  const { name, id } = await prepared.define({ signal });
+  const item = { type: 'summary', scope: 'item', command: 'restore', id: manifest.id } as const;
+  output.item({ ...item, machine: name, machineId: id });
 }

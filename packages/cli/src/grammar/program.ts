@@ -181,6 +181,9 @@ const restore = (): Command =>
     .argument('<target>', 'a file, a folder (all disks), a block device, an nbd… URI, or xen:sr=<uuid>')
     .addOption(new Option('--disk <name>', 'only this disk of the backup; again for each').argParser(several))
     .addOption(new Option('--format <format>', 'of the images (default: "raw")').choices(RESTORE_FORMATS))
+    .option('--define', 'make a machine of the disks, in the hypervisor that they were backed up from')
+    .option('--name <name>', 'the name of that machine; another one than before makes a copy')
+    .addOption(hypervisorOption())
     .option('--force', 'overwrite a file that exists');
 
 const several = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];

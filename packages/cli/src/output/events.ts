@@ -135,6 +135,13 @@ export type ItemSummary = Item &
         readonly elapsedMs: number;
       }
     | {
+        readonly command: 'restore';
+        readonly id: string;
+        /** The name of the machine that was made of restored disks, and the hypervisor's own identifier of it. */
+        readonly machine: string;
+        readonly machineId: string;
+      }
+    | {
         readonly command: 'copy';
         /** Both as they were written. */
         readonly source: string;

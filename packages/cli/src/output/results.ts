@@ -6,6 +6,7 @@ import { pairLines, tableLines } from './table.js';
 import { vmaLines } from './vma-results.js';
 
 type DiskSummary = Extract<ItemSummary, { disk: string; target: string }>;
+type MachineSummary = Extract<ItemSummary, { machine: string }>;
 type CopySummary = Extract<ItemSummary, { command: 'copy' }>;
 type BackupSummary = Extract<ItemSummary, { repository: string }>;
 
@@ -32,6 +33,7 @@ export function resultLines(item: ItemSummary): string[] {
         ...item.damage.map((damage) => `  ${damageLine(damage)}`),
       ];
     case 'restore': {
+      if ('machine' in item) return [machineLine(item)];
       const { id, disk, target, size, written, elapsedMs } = item;
       const sizes = `${formatBytes(size)}, ${formatBytes(written)} written`;
       return [`${printable(disk)} of ${id} restored to ${printable(target)}: ${sizes} in ${duration(elapsedMs)}`];
@@ -64,6 +66,9 @@ export function resultLines(item: ItemSummary): string[] {
       return item.script.trimEnd().split('\n');
   }
 }
+
+const machineLine = ({ machine, machineId, id }: MachineSummary): string =>
+  `${printable(machine)} is defined with the disks of ${id}, and not started: ${printable(machineId)}`;
 
 function exportLine({ disk, id, target, size, written, elapsedMs }: DiskSummary): string {
   const sizes = `${formatBytes(size)}, ${formatBytes(written)} written`;

@@ -114,6 +114,7 @@ export class FakeWork implements Work {
   readonly openQcow2Target: Work['openQcow2Target'] = (path, { force, like }) =>
     this.#target(`${path}${force === true ? '!' : ''} ${like?.clusterSize ?? 'as usual'}`);
   readonly savedImages: Work['savedImages'] = () => Promise.resolve(this.images);
+  readonly readConfiguration: Work['readConfiguration'] = () => Promise.resolve([]);
   readonly openNbdTarget: Work['openNbdTarget'] = (uri) => this.#target(uri);
 
   #target(target: string): OpenTarget {

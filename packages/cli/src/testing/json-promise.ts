@@ -218,6 +218,13 @@ export const JSON_LINE = z.union([
   }),
   z.strictObject({
     ...item,
+    command: z.literal('restore'),
+    id: z.string(),
+    machine: z.string(),
+    machineId: z.string(),
+  }),
+  z.strictObject({
+    ...item,
     command: z.literal('copy'),
     source: z.string(),
     target: z.string(),

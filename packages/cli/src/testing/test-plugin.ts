@@ -22,6 +22,11 @@ const SOURCE = `export const plugin = {
     return {
       find: async (id) => ({ id, name: JSON.stringify(values), kind: 'disk' }),
       target: async (rest) => async () => { throw new Error('target ' + rest); },
+      prepareMachine: async ({ name = 'web01', disks, folder, force }) => {
+        if (name === 'taken') throw Object.assign(new Error('it is taken'), { code: 'VB_PLUGIN_TAKEN' });
+        const id = [folder, force, ...disks.map((disk) => disk.name + '=' + disk.path + ':' + disk.format)].join(' ');
+        return { name, define: async () => ({ name, id }) };
+      },
       async *diagnose() { yield { name: 'cbt', state: 'bad', detail: 'is off', cure: 'switch it on' }; },
       async [Symbol.asyncDispose]() { if (values.url === 'broken') throw new Error('it sulks'); },
     };

@@ -1,6 +1,7 @@
 import type { DependencyContainer } from 'tsyringe';
 import type { Extent } from '../extent/index.js';
 import type { BlockReader, OpenTarget, WithSignal } from './block-device.js';
+import type { MachineRequest, PreparedMachine } from './machine.js';
 import type { OptionSchema, OptionValues } from './options.js';
 
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
@@ -50,6 +51,12 @@ export interface Hypervisor extends AsyncDisposable {
 
   /** The target of `restore <backup> <name>:<target>`; missing where this hypervisor cannot be restored to. */
   target?(target: string, options?: WithSignal): Promise<OpenTarget>;
+
+  /**
+   * Looks whether a machine can be made again of restored disks, before the first of their bytes is written: that nothing of
+   * its name is there, and that no disk would be overwritten that a machine has. Missing where machines cannot be defined.
+   */
+  prepareMachine?(request: MachineRequest, options?: WithSignal): Promise<PreparedMachine>;
 
   /** What `doctor` asks: the conditions of a backup, each with its state and cure. */
   diagnose?(options?: WithSignal): AsyncIterable<Diagnosis>;

@@ -1,5 +1,16 @@
-import type { Diagnosis, Guest, Hypervisor, Leftover, Snapshot, SnapshotRequest, WithSignal } from '@vbackup/core';
+import type {
+  Diagnosis,
+  Guest,
+  Hypervisor,
+  Leftover,
+  MachineRequest,
+  PreparedMachine,
+  Snapshot,
+  SnapshotRequest,
+  WithSignal,
+} from '@vbackup/core';
 import { diagnoseHost } from '../diagnose.js';
+import { prepareMachine } from '../restore/index.js';
 import type { LibvirtContext } from './context.js';
 import { findGuest } from './find-guest.js';
 import { recoverLeftover } from './recovery.js';
@@ -23,6 +34,10 @@ export class LibvirtHypervisor implements Hypervisor {
 
   recover(leftover: Leftover, options: WithSignal = {}): Promise<void> {
     return recoverLeftover(this.#context, leftover, options);
+  }
+
+  async prepareMachine(request: MachineRequest, options: WithSignal = {}): Promise<PreparedMachine> {
+    return prepareMachine(this.#context, request, options);
   }
 
   async *diagnose(options: WithSignal = {}): AsyncIterable<Diagnosis> {

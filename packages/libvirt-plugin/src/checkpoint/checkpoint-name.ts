@@ -16,6 +16,9 @@ export function isOfRepository(name: string, repositoryId: string): boolean {
   return NAME.test(name) && name.startsWith(prefixOf(repositoryId));
 }
 
+/** Whether a checkpoint was made by vbackup, for whatever repository, by its name. */
+export const isOurs = (name: string): boolean => NAME.test(name);
+
 const prefixOf = (repositoryId: string): string => `vbackup-${repositoryId.slice(0, 8)}-`;
 
 /**

@@ -1,4 +1,4 @@
-export { checkpointName, isOfRepository, makeUlid } from './checkpoint-name.js';
+export { checkpointName, isOfRepository, isOurs, makeUlid } from './checkpoint-name.js';
 export { checkpointRecord, type LibvirtCheckpoint, parseCheckpointRecord } from './checkpoint-record.js';
 export {
   type CheckpointDescription,

@@ -56,6 +56,8 @@ export interface LibvirtConnection extends AsyncDisposable {
   shutdownDomain(domain: DomainUuid, options?: ShutdownOptions): Promise<void>;
   destroyDomain(domain: DomainUuid, options?: DestroyOptions): Promise<void>;
   setAutostart(domain: DomainUuid, autostart: boolean, options?: CallOptions): Promise<void>;
+  /** Whether its memory was saved when it was stopped: its next start goes on from there, and needs the disks as they were. */
+  hasManagedSave(domain: DomainUuid, options?: CallOptions): Promise<boolean>;
 
   /** `disk` is a target name (`vda`) or a path. */
   blockFacts(domain: DomainUuid, disk: string, options?: CallOptions): Promise<BlockFacts>;

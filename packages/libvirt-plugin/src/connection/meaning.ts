@@ -112,6 +112,7 @@ const WORDS: Readonly<Record<string, string>> = {
   shutdownDomain: 'cannot shut the domain down',
   destroyDomain: 'cannot stop the domain',
   setAutostart: 'cannot set the autostart of the domain',
+  hasManagedSave: 'cannot ask whether the memory of the domain is saved',
   blockFacts: 'cannot ask for the size of the disk',
   diskErrors: 'cannot ask for errors of the disks',
   beginBackup: 'cannot begin the backup job',

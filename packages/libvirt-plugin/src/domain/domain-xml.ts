@@ -11,7 +11,7 @@ export interface DomainDescription {
 
 /** A file on the host that the domain starts from. */
 export interface BootFile {
-  readonly kind: 'loader' | 'nvram' | 'kernel' | 'initrd' | 'dtb';
+  readonly kind: (typeof BOOT_FILES)[number];
   readonly path: string;
 }
 
@@ -126,7 +126,8 @@ function chainOf(disk: Element): readonly DiskImage[] {
   return chain;
 }
 
-const BOOT_FILES = ['loader', 'nvram', 'kernel', 'initrd', 'dtb'] as const;
+/** Elements of `<os>` that name a file on the host. */
+export const BOOT_FILES = ['loader', 'nvram', 'kernel', 'initrd', 'dtb'] as const;
 
 function bootFilesOf(os: Element | undefined): readonly BootFile[] {
   return BOOT_FILES.flatMap((kind) => {

@@ -65,6 +65,9 @@ export function domainCalls(session: Session): readonly Handler[] {
     perform(calls.setAutostart, ({ domain, autostart }) => {
       session.withDomain(domain, (each) => session.check(library.domainSetAutostart(each, autostart ? 1 : 0)));
     }),
+    handle(calls.hasManagedSave, ({ domain }) =>
+      session.withDomain(domain, (each) => session.check(library.domainHasManagedSave(each, 0)) === 1),
+    ),
     handle(calls.blockFacts, ({ domain, disk }) => blockFacts(session, domain, disk)),
     handle(calls.diskErrors, ({ domain }) => diskErrors(session, domain)),
   ];

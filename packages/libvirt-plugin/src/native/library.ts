@@ -133,6 +133,7 @@ function bind(path: string) {
     domainIsPersistent: int<[Pointer]>('int virDomainIsPersistent(void *domain)'),
     domainGetAutostart: int<[Pointer, Out]>('int virDomainGetAutostart(void *domain, void *autostart)'),
     domainSetAutostart: int<[Pointer, number]>('int virDomainSetAutostart(void *domain, int autostart)'),
+    domainHasManagedSave: int<[Pointer, Flags]>('int virDomainHasManagedSaveImage(void *domain, unsigned int flags)'),
     domainXml: ownedText<[Pointer, Flags]>('virDomainGetXMLDesc', ['void *', 'unsigned int']),
     domainUndefine: int<[Pointer, Flags]>('int virDomainUndefineFlags(void *domain, unsigned int flags)'),
     domainCreate: int<[Pointer, Flags]>('int virDomainCreateWithFlags(void *domain, unsigned int flags)'),

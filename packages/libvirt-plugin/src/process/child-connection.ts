@@ -101,6 +101,10 @@ export class ChildConnection implements LibvirtConnection {
     await this.#process.ask(calls.setAutostart, { domain, autostart }, options);
   }
 
+  hasManagedSave(domain: DomainUuid, options?: CallOptions): Promise<boolean> {
+    return this.#process.ask(calls.hasManagedSave, { domain }, options);
+  }
+
   blockFacts(domain: DomainUuid, disk: string, options?: CallOptions): Promise<BlockFacts> {
     return this.#process.ask(calls.blockFacts, { domain, disk }, options);
   }

@@ -18,6 +18,7 @@ export interface FakeDomain {
   /** What the running backup job was asked for. */
   job: BackupRequest | null;
   lastJob: JobFacts;
+  managedSave: boolean;
   /** Null: there is no agent. */
   agent: FakeAgent | null;
   diskErrors: DiskError[];
@@ -71,6 +72,7 @@ export function newFakeDomain(facts: Partial<DomainFacts> & { readonly uuid: str
     checkpoints: [],
     job: null,
     lastJob: NO_JOB,
+    managedSave: false,
     agent: { answers: true, frozen: false, timeoutSeconds: null, fileSystems: [] },
     diskErrors: [],
     blocks: new Map(),

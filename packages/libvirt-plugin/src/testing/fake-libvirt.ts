@@ -123,7 +123,11 @@ export class FakeLibvirt implements LibvirtConnection {
   defineDomain(xml: string): Promise<DomainFacts> {
     return this.#call('defineDomain', null, () => {
       const facts = { name: nameIn(xml), state: 'shut-off', active: false } as const;
-      return this.addDomain(facts, xml).facts;
+      const uuid = /<uuid>([^<]+)<\/uuid>/.exec(xml)?.[1];
+      const before = this.domains.find((domain) => domain.facts.uuid === uuid);
+      if (before === undefined) return this.addDomain(uuid === undefined ? facts : { ...facts, uuid }, xml).facts;
+      before.xml = xml;
+      return before.facts;
     });
   }
 
@@ -174,6 +178,10 @@ export class FakeLibvirt implements LibvirtConnection {
     return this.#call('setAutostart', domain, (each) => {
       each.facts = { ...each.facts, autostart };
     });
+  }
+
+  hasManagedSave(domain: DomainUuid): Promise<boolean> {
+    return this.#call('hasManagedSave', domain, ({ managedSave }) => managedSave);
   }
 
   blockFacts(domain: DomainUuid, disk: string): Promise<BlockFacts> {

@@ -68,6 +68,7 @@ export const calls = {
   shutdownDomain: call('shutdownDomain', z.object({ ...domain, mode: z.enum(['acpi', 'agent']).optional() }), Done),
   destroyDomain: call('destroyDomain', z.object({ ...domain, graceful: flag }), Done),
   setAutostart: call('setAutostart', z.object({ ...domain, autostart: z.boolean() }), Done),
+  hasManagedSave: call('hasManagedSave', z.object(domain), z.boolean()),
   blockFacts: call('blockFacts', z.object({ ...domain, disk: Name }), BlockSchema),
   diskErrors: call('diskErrors', z.object(domain), listOf(DiskErrorSchema)),
   beginBackup: call(

@@ -1,0 +1,1 @@
+export { prepareMachine } from './prepare-machine.js';
