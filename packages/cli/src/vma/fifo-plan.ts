@@ -6,9 +6,12 @@ import type { CommandContext } from '../commands/command.js';
 import { isNbdUri } from '../subject.js';
 import type { ExtractStep } from './extract-plan.js';
 import { readFifoLines } from './fifo-lines.js';
+import { throttles } from './throttle.js';
 
 /** A target may be longer than the device, as volumes are rounded up; Proxmox takes no more than this. */
 const MAX_SURPLUS = 4 * 1024 * 1024;
+
+const SKIP_MEMORY = 'skip=vmstate';
 
 /** Tells qmrestore what there is, and hears where each device goes. */
 export async function planByFifo(context: CommandContext, header: VmaHeader, fifo: string): Promise<ExtractStep[]> {
@@ -16,32 +19,50 @@ export async function planByFifo(context: CommandContext, header: VmaHeader, fif
   const { compatListLines, isVmstate, parseRestoreMap } = await import('@vbackup/core');
   world.stdout.write(`${compatListLines(header).join('\n')}\n`);
   await world.stdout.drain();
-  // A memory has no line: today's vzdump stores none, and qmrestore would throw it away.
-  const devices = header.devices.filter((device) => !isVmstate(device));
-  const targets = parseRestoreMap(await readFifoLines(resolve(world.cwd, fifo), context), devices);
+  const lines = await readFifoLines(resolve(world.cwd, fifo), context);
+  const targets = parseRestoreMap(lines, header.devices);
+  const throttleOf = await throttles(targets, { warn: (message) => output.warning('VB_UNSUPPORTED', message) });
+  const memory = header.devices.find(isVmstate);
+  if (
+    memory !== undefined &&
+    !lines.some((line) => line === SKIP_MEMORY) &&
+    !targets.some(({ device }) => device === memory)
+  ) {
+    output.warning(
+      'VB_UNSUPPORTED',
+      'the memory of the guest (vmstate) is left out: there is no line for it',
+      memory.name,
+    );
+  }
   const steps: ExtractStep[] = [];
   for (const target of targets) {
     for (const option of target.others) {
       output.warning('VB_UNSUPPORTED', `${option} is not followed`, target.device.name);
     }
-    steps.push({ device: target.device, name: target.path, openTarget: await openerOf(target) });
+    const openTarget = throttleOf(target)(await openerOf(target, world.cwd));
+    steps.push({ device: target.device, name: target.path, openTarget });
   }
   return steps;
 }
 
-/** Volumes are there before the restore begins, and are written in place. */
-async function openerOf({ device, path, format = 'raw', writeZeros }: PveRestoreTarget): Promise<OpenTarget> {
-  const { openFileTarget, openNbdTarget, openQcow2Target } = await import('@vbackup/core');
+/** Volumes are there before the restore begins, and are written in place; the memory becomes a new file. */
+async function openerOf(
+  { device, path, format = 'raw', writeZeros }: PveRestoreTarget,
+  cwd: string,
+): Promise<OpenTarget> {
+  const { isVmstate, openFileTarget, openNbdTarget, openQcow2Target } = await import('@vbackup/core');
   const inPlace = { zeroed: !writeZeros };
   if (isNbdUri(path)) return withoutSurplus(path, openNbdTarget(path));
-  if (format === 'qcow2') return withoutSurplus(path, openQcow2Target(path, { inPlace }));
+  const file = resolve(cwd, path);
+  if (isVmstate(device)) return openFileTarget(file);
+  if (format === 'qcow2') return withoutSurplus(path, openQcow2Target(file, { inPlace }));
   if (format !== 'raw') {
     throw new UnsupportedError('VB_UNSUPPORTED', `${path} has the format ${format}`, {
       cure: 'restore to raw or qcow2',
     });
   }
-  await checkLength(path, device.size);
-  return withoutSurplus(path, openFileTarget(path, { inPlace }));
+  await checkLength(file, device.size);
+  return withoutSurplus(path, openFileTarget(file, { inPlace }));
 }
 
 /** A file that is too short would be made longer. */

@@ -5,6 +5,7 @@ import type { WithSignal } from '../hypervisor/index.js';
 import type { VmaDevice } from './archive.js';
 import { type DeviceOutput, SHORT_GAP } from './device-output.js';
 import type { VmaImageReader } from './image-reader.js';
+import { blockCountOf } from './mask-bitmap.js';
 import { VMA_CLUSTER_LENGTH } from './words.js';
 
 /** Read at once; what lies together in the archive comes with one call. */
@@ -12,13 +13,14 @@ const WINDOW_LENGTH = 1024 * 1024;
 
 export interface CopyImageOptions extends WithSignal {
   readonly onProgress?: ((device: VmaDevice, done: number) => void) | undefined;
+  readonly onCluster?: ((storedBlocks: number) => void) | undefined;
 }
 
 /** Copies a device from an archive that is read at any place. Returns the ranges that it lacks. */
 export async function copyImage(
   image: VmaImageReader,
   output: DeviceOutput,
-  { signal, onProgress }: CopyImageOptions,
+  { signal, onProgress, onCluster }: CopyImageOptions,
 ): Promise<readonly Extent[]> {
   const missing: Extent[] = [];
   const buffer = Buffer.allocUnsafeSlow(Math.min(WINDOW_LENGTH, image.size));
@@ -28,8 +30,19 @@ export async function copyImage(
     for (const { kind, offset, length } of extents) if (kind === 'hole') missing.push({ offset, length });
     await copyWindow({ image, output, extents, buffer, signal });
     onProgress?.(output.device, endOf(window));
+    tellClusters(image, { onCluster }, window);
   }
   return missing;
+}
+
+/** Tells of the clusters that begin in a range, as far as the archive has them. */
+export function tellClusters(
+  image: VmaImageReader,
+  { onCluster }: Pick<CopyImageOptions, 'onCluster'>,
+  range?: Extent,
+): void {
+  if (onCluster === undefined) return;
+  for (const mask of image.masks(range)) onCluster(blockCountOf(mask));
 }
 
 interface Window extends WithSignal {

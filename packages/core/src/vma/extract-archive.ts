@@ -3,12 +3,13 @@ import type { OpenTarget, WithSignal } from '../hypervisor/index.js';
 import type { VmaDamage, VmaDevice, VmaHeader, VmaWarning } from './archive.js';
 import { decodeStream, fileChunks } from './archive-file.js';
 import type { ArchiveCompression } from './compression.js';
-import { copyImage } from './copy-image.js';
+import { copyImage, tellClusters } from './copy-image.js';
 import { DamageList } from './damage.js';
 import { VmaDecoder } from './decoder.js';
 import { openCompressed } from './decompress.js';
 import { DeviceOutputs } from './device-outputs.js';
 import { isVmstate } from './ledger.js';
+import { blockCountOf } from './mask-bitmap.js';
 import { openArchiveAt, type VmaArchive } from './random-access.js';
 import { openPlain, type VerifySource } from './verify.js';
 import { VMA_CLUSTER_LENGTH } from './words.js';
@@ -35,6 +36,8 @@ export interface ExtractOptions extends WithSignal {
   readonly salvage?: boolean | undefined;
   /** Bytes of a device that are done. */
   readonly onProgress?: ((device: VmaDevice, done: number) => void) | undefined;
+  /** Every cluster of the archive when it is done, also of devices that go nowhere: how many of its 16 blocks are stored. */
+  readonly onCluster?: ((storedBlocks: number) => void) | undefined;
 }
 
 export interface ExtractedDevice {
@@ -78,6 +81,8 @@ async function extractFile(archive: VmaArchive, options: ExtractOptions): Promis
   const sized = targets.map((target) => ({ ...target, size: archive.image(target.device).size }));
   await using outputs = await DeviceOutputs.open(sized, options);
   const missing = new Map<number, readonly Extent[]>();
+  for (const device of header.devices)
+    if (outputs.of(device) === undefined) tellClusters(archive.image(device), options);
   for (const output of outputs.all) {
     missing.set(output.device.id, await copyImage(archive.image(output.device), output, options));
   }
@@ -118,9 +123,11 @@ async function extractStream(source: AsyncIterable<Buffer>, options: ExtractOpti
     }
     if (event.type !== 'cluster') continue;
     const output = outputs.of(event.device);
-    if (output === undefined) continue;
-    await output.cluster(event);
-    options.onProgress?.(event.device, outputs.advance(event.device));
+    if (output !== undefined) {
+      await output.cluster(event);
+      options.onProgress?.(event.device, outputs.advance(event.device));
+    }
+    options.onCluster?.(blockCountOf(event.mask));
   }
   await outputs.settle();
   const devices = outputs.all.map(({ device, written, end }) => ({

@@ -56,6 +56,15 @@ export class VmaImageReader implements AsyncDisposable {
     if (open !== undefined) yield open;
   }
 
+  /** Which blocks are stored of the clusters that begin in `range` (default: the device); without those that are missing. */
+  *masks({ offset, length }: Extent = { offset: 0, length: this.size }): Generator<number, void, undefined> {
+    const end = Math.ceil((offset + length) / VMA_CLUSTER_LENGTH);
+    for (let index = Math.ceil(offset / VMA_CLUSTER_LENGTH); index < end; index += 1) {
+      const located = this.#index.find(index);
+      if (located !== undefined) yield located.mask;
+    }
+  }
+
   /** As {@link extents}; what is missing counts as zero. */
   async *fingerprints(
     range: Extent,

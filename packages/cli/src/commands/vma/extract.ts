@@ -7,6 +7,7 @@ import { archiveSource, verifySource } from '../../vma/archive-source.js';
 import { DeviceProgress } from '../../vma/device-progress.js';
 import { type ExtractPlan, type ExtractStep, planExtraction } from '../../vma/extract-plan.js';
 import { planByFifo } from '../../vma/fifo-plan.js';
+import { PveProgress } from '../../vma/pve-progress.js';
 import { TargetFolder } from '../../vma/target-folder.js';
 import { warnOf } from '../../vma/warn-of.js';
 import type { CommandContext, Outcome } from '../command.js';
@@ -28,12 +29,15 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
   const progress = new DeviceProgress(output);
   const path = folder === undefined ? undefined : resolve(world.cwd, folder);
   let plan: ExtractPlan = { steps: [], configs: [] };
+  let log: PveProgress | undefined;
+  const print = (line: string | undefined): void => (line === undefined ? undefined : world.stdout.write(`${line}\n`));
   await using _folder = path === undefined ? null : await TargetFolder.open(path, { force: options.flag('force') });
   const report = await extractArchive({
     source: verifySource(source),
     salvage: options.flag('salvage'),
     signal,
-    onProgress: progress.at,
+    onProgress: (device, done) => (log === undefined ? progress.at(device, done) : undefined),
+    onCluster: (storedBlocks) => print(log?.cluster(storedBlocks)),
     plan: async ({ header }) => {
       const fifo = options.text('fifo');
       plan = await planExtraction(header, { world, options, folder, devices: fifo === undefined });
@@ -41,9 +45,11 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
       // qmrestore reads the configuration before it says where the devices go.
       await writeConfigs(context, plan);
       plan = { configs: [], steps: await planByFifo(context, header, fifo) };
+      if (options.flag('verbose')) log = new PveProgress(header.devices, () => world.now());
       return plan.steps.map(limited);
     },
   });
+  for (const line of log?.finish() ?? []) print(line);
   progress.finish(report.devices);
   warnOf(output, report.warnings);
   await writeConfigs(context, plan);
