@@ -9,6 +9,5 @@ export * from './pace/index.js';
 export * from './qemu/index.js';
 export * from './serve/index.js';
 export * from './sparse-stream/index.js';
-export { makeDirectory, writeDurably } from './storage/durable.js';
-export { ioError, systemCode, withIo } from './storage/io-error.js';
+export * from './storage/index.js';
 export * from './vma/index.js';

@@ -1,4 +1,5 @@
-import { clip, coalesce, type Extent, intersect, type NbdClient, totalLength, type WithSignal } from '@vbackup/core';
+import type { Extent, NbdClient, WithSignal } from '@vbackup/core';
+import { clip, coalesce, intersect, totalLength } from '@vbackup/core/extent';
 import { z } from 'zod';
 
 /** So many extents of one bitmap are held in memory; beyond that, near ones are joined. */

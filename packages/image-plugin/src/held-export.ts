@@ -1,14 +1,14 @@
-import {
-  type AllocationExtent,
-  type BlockLimits,
-  type BlockReader,
-  type Extent,
-  NbdClient,
-  type NbdConnectOptions,
-  type OpenDiskOptions,
-  VBackupError,
-  type WithSignal,
+import type {
+  AllocationExtent,
+  BlockLimits,
+  BlockReader,
+  Extent,
+  NbdConnectOptions,
+  OpenDiskOptions,
+  WithSignal,
 } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { NbdClient } from '@vbackup/core/nbd';
 
 /** A server may take one client only, and say nothing to a second one. */
 const FURTHER_HANDSHAKE_TIMEOUT_MS = 10_000;

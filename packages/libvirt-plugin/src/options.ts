@@ -1,43 +1,6 @@
 import { isAbsolute } from 'node:path';
-import { type OptionSchema, type OptionValues, VBackupError } from '@vbackup/core';
+import { type OptionValues, VBackupError } from '@vbackup/core';
 import { z } from 'zod';
-
-export const LIBVIRT_OPTIONS = {
-  uri: {
-    type: 'string',
-    description: "the connection, as virsh takes it (default: libvirt's own)",
-    placeholder: 'URI',
-  },
-  user: { type: 'string', description: 'the user, where the daemon asks for one (SASL)', placeholder: 'NAME' },
-  password: { type: 'string', description: "the user's password", secret: true },
-  exclude: {
-    type: 'string',
-    description: 'disks that are not backed up, by target, with commas between: vdb,vdc',
-    placeholder: 'DISKS',
-    alias: 'exclude',
-  },
-  freeze: {
-    type: 'boolean',
-    description: "freeze the guest's file systems at the instant of the backup, by its agent",
-    alias: 'freeze',
-  },
-  'freeze-mountpoints': {
-    type: 'string',
-    description: 'freeze only these, with commas between: /,/var',
-    placeholder: 'PATHS',
-  },
-  pause: { type: 'boolean', description: 'pause the guest at the instant of the backup', alias: 'pause' },
-  scratch: {
-    type: 'string',
-    description: "the host's folder for what the guest overwrites while it is read (default: /var/tmp)",
-    placeholder: 'FOLDER',
-  },
-  'socket-folder': {
-    type: 'string',
-    description: 'the folder of the socket that the disks are read from (default: /var/tmp)',
-    placeholder: 'FOLDER',
-  },
-} as const satisfies OptionSchema;
 
 export interface LibvirtOptions {
   readonly uri: string;

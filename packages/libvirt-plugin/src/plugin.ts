@@ -15,14 +15,13 @@ import {
   qemuImageTools,
 } from './backup/index.js';
 import { OpenLibvirtToken } from './connection/index.js';
-import { LIBVIRT_OPTIONS, parseOptions } from './options.js';
+import { LIBVIRT_DESCRIPTION } from './description.js';
+import { parseOptions } from './options.js';
 import { openLibvirt } from './process/index.js';
 
 /** libvirt and QEMU: backup jobs in pull mode, with checkpoints. */
 export const libvirtPlugin: HypervisorPlugin = {
-  name: 'libvirt',
-  description: 'QEMU guests of libvirt: backup jobs with dirty bitmaps, read over NBD',
-  options: LIBVIRT_OPTIONS,
+  ...LIBVIRT_DESCRIPTION,
   register,
   connect,
 };

@@ -6,10 +6,11 @@ import {
   type OptionValues,
 } from '@vbackup/core';
 import type { DependencyContainer } from 'tsyringe';
+import { XEN_DESCRIPTION } from './description.js';
 import { XenHypervisor } from './hypervisor.js';
 import type { NbdOpener } from './nbd-opener.js';
 import { OpenQueue } from './open-queue.js';
-import { parseOptions, XEN_OPTIONS } from './options.js';
+import { parseOptions } from './options.js';
 import { Redactor } from './redactor.js';
 import { XenSession } from './session.js';
 import { NbdOpenerToken, OpenChangeTrackerToken, OpenXapiTransportToken } from './tokens.js';
@@ -19,9 +20,7 @@ import type { OpenXapiTransport } from './transport/transport.js';
 
 /** XenServer and XCP-ng, by their XenAPI. */
 export const xenPlugin: HypervisorPlugin = {
-  name: 'xen',
-  description: 'XenServer and XCP-ng pools (XenAPI): changed block tracking, read over NBD with TLS',
-  options: XEN_OPTIONS,
+  ...XEN_DESCRIPTION,
   register,
   connect,
 };

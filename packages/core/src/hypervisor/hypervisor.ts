@@ -7,14 +7,18 @@ import type { OptionSchema, OptionValues } from './options.js';
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 export type JsonObject = { readonly [key: string]: JsonValue };
 
-/** A hypervisor that vbackup can talk to. It has no state: `connect` makes everything. */
-export interface HypervisorPlugin {
+/** What can be said of a plugin before the rest of it is loaded: enough for the command line and its help. */
+export interface PluginDescription {
   /** As in `--hypervisor <name>`; lower-case letters, digits and `-`. */
   readonly name: string;
   /** One sentence for `--help`. */
   readonly description: string;
   /** Become flags (`--xen-url`), environment (`VBACKUP_XEN_URL`) and configuration (`[xen] url`). */
   readonly options: OptionSchema;
+}
+
+/** A hypervisor that vbackup can talk to. It has no state: `connect` makes everything. */
+export interface HypervisorPlugin extends PluginDescription {
   /** Registers the injectable parts (change tracker, transport), so that a program can replace any of them. */
   register(container: DependencyContainer): void;
   connect(options: OptionValues, context: ConnectContext): Promise<Hypervisor>;

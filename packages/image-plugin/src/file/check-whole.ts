@@ -1,4 +1,6 @@
-import { imageDataEnd, VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { imageDataEnd } from '@vbackup/core/qemu';
 import { formatName } from './choose-format.js';
 import type { ImageFormat } from './image-header.js';
 

@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { ImageFormat, ImageHeader } from './image-header.js';
 
 /** `--file-format`, and the names that people have for QEMU's. */

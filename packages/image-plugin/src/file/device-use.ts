@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { VBackupError, type Warning } from '@vbackup/core';
+import type { Warning } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { deviceName } from './device-numbers.js';
 
 const SYSFS = '/sys/dev/block';

@@ -1,12 +1,6 @@
-import {
-  type AllocationExtent,
-  type BlockLimits,
-  type BlockReader,
-  type Extent,
-  ioError,
-  VBackupError,
-  type WithSignal,
-} from '@vbackup/core';
+import type { AllocationExtent, BlockLimits, BlockReader, Extent, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { ioError } from '@vbackup/core/storage';
 
 const MAXIMUM_REQUEST = 4 * 1024 * 1024;
 const MAXIMUM_IN_FLIGHT = 4;

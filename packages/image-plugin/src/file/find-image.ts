@@ -1,6 +1,8 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { type Guest, ioError, systemCode, VBackupError } from '@vbackup/core';
+import type { Guest } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { ioError, systemCode } from '@vbackup/core/storage';
 import { guestId } from '../names.js';
 import { deviceName } from './device-numbers.js';
 

@@ -1,15 +1,7 @@
-import {
-  type Diagnosis,
-  type Guest,
-  type Hypervisor,
-  type Leftover,
-  loadLibc,
-  qemuVersion,
-  type Snapshot,
-  type SnapshotRequest,
-  VBackupError,
-  type WithSignal,
-} from '@vbackup/core';
+import type { Diagnosis, Guest, Hypervisor, Leftover, Snapshot, SnapshotRequest, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { loadLibc } from '@vbackup/core/filemap';
+import { qemuVersion } from '@vbackup/core/qemu';
 import { type FoundImage, findImage } from './find-image.js';
 import { recoverLeftover } from './journal.js';
 import { type FileContext, takeSnapshot } from './take-snapshot.js';

@@ -1,6 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { type Libc, loadLibc, SystemCallError } from '@vbackup/core';
+import type { Libc } from '@vbackup/core';
+import { loadLibc, SystemCallError } from '@vbackup/core/filemap';
 import { deviceNumbers } from './device-numbers.js';
 
 /**

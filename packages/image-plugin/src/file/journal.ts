@@ -1,4 +1,5 @@
-import { type JsonObject, type Leftover, removeQemuFolder } from '@vbackup/core';
+import type { JsonObject, Leftover } from '@vbackup/core';
+import { removeQemuFolder } from '@vbackup/core/qemu';
 
 /** The only thing that a backup leaves outside of the repository: the folder of a server, and the server itself. */
 export const journalEntry = (folder: string): JsonObject => ({ step: 'qemu-nbd', folder });

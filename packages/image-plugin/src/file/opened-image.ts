@@ -1,6 +1,8 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { systemCode, VBackupError, type Warning, withIo } from '@vbackup/core';
+import type { Warning } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { systemCode, withIo } from '@vbackup/core/storage';
 import { checkDeviceUse } from './device-use.js';
 import { HEAD_LENGTH, type ImageHeader, readImageHeader, TAIL_LENGTH } from './image-header.js';
 import { isLockedForWriting } from './image-lock.js';

@@ -1,15 +1,16 @@
 import type { HypervisorPlugin } from '@vbackup/core';
-import { FileHypervisor } from './hypervisor.js';
-import { FILE_OPTIONS, parseOptions } from './options.js';
+import { FILE_DESCRIPTION } from './description.js';
 
 /** Disk images and block devices of this machine. */
 export const filePlugin: HypervisorPlugin = {
-  name: 'file',
-  description: 'disk images and block devices of this machine that nobody writes to: raw, qcow2, VHD, VHDX, VMDK, VDI',
-  options: FILE_OPTIONS,
+  ...FILE_DESCRIPTION,
   /** It has no parts to replace: what touches the world are Node and the programs of QEMU. */
   register() {},
   async connect(values, context) {
+    const [{ FileHypervisor }, { parseOptions }] = await Promise.all([
+      import('./hypervisor.js'),
+      import('./options.js'),
+    ]);
     return new FileHypervisor({
       options: parseOptions(values),
       warn: (warning) => context.onWarning?.(warning),

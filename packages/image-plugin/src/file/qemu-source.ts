@@ -1,15 +1,5 @@
-import {
-  type BlockReader,
-  type DirtyBitmap,
-  type ImageInfo,
-  imageInfo,
-  type Journal,
-  newQemuFolder,
-  type OpenDiskOptions,
-  QemuNbd,
-  type Warning,
-  type WithSignal,
-} from '@vbackup/core';
+import type { BlockReader, DirtyBitmap, ImageInfo, Journal, OpenDiskOptions, Warning, WithSignal } from '@vbackup/core';
+import { imageInfo, newQemuFolder, QemuNbd } from '@vbackup/core/qemu';
 import { bitmapWarning } from '../decide-changes.js';
 import { readBitmap, type SeenBitmap } from '../dirty-bitmap.js';
 import { HeldExport } from '../held-export.js';

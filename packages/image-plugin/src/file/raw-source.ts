@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
-import { type BlockReader, type Filemap, openFilemap, type Warning, type WithSignal } from '@vbackup/core';
+import type { BlockReader, Filemap, Warning, WithSignal } from '@vbackup/core';
+import { openFilemap } from '@vbackup/core/filemap';
 import type { ImageSource } from '../image-source.js';
 import { FileReader } from './file-reader.js';
 

@@ -1,7 +1,8 @@
 import type { BigIntStats } from 'node:fs';
 import { type FileHandle, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { systemCode, VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { systemCode } from '@vbackup/core/storage';
 import { deviceSize, sectorsWritten } from './device-use.js';
 
 /** A file system's clock ticks every few milliseconds: two writes in one tick leave one time. */

@@ -1,4 +1,6 @@
-import { type Diagnosis, loadNbdUri, NbdClient, VBackupError, type WithSignal } from '@vbackup/core';
+import type { Diagnosis, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { loadNbdUri, NbdClient } from '@vbackup/core/nbd';
 import type { NbdOptions } from './options.js';
 
 /** Connects to the export of `--nbd-uri` and tells what it can do. Reads nothing. */

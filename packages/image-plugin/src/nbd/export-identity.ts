@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
-import { type Guest, NBD_PORT, type NbdAddress, type NbdUri } from '@vbackup/core';
+import type { Guest, NbdAddress, NbdUri } from '@vbackup/core';
+import { NBD_PORT } from '@vbackup/core/nbd';
 import { diskName, guestId } from '../names.js';
 
 /** How an export is called in the repository. */

@@ -1,12 +1,6 @@
-import {
-  type BlockReader,
-  inspectExport,
-  type NbdConnectOptions,
-  type OpenDiskOptions,
-  VBackupError,
-  type Warning,
-  type WithSignal,
-} from '@vbackup/core';
+import type { BlockReader, NbdConnectOptions, OpenDiskOptions, Warning, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { inspectExport } from '@vbackup/core/nbd';
 import { bitmapWarning } from '../decide-changes.js';
 import { readBitmap, type SeenBitmap } from '../dirty-bitmap.js';
 import { HeldExport } from '../held-export.js';

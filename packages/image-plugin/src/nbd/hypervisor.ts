@@ -1,16 +1,16 @@
-import {
-  type Changes,
-  type Diagnosis,
-  type Guest,
-  type Hypervisor,
-  loadNbdUri,
-  type NbdConnectOptions,
-  type Snapshot,
-  type SnapshotRequest,
-  VBackupError,
-  type Warning,
-  type WithSignal,
+import type {
+  Changes,
+  Diagnosis,
+  Guest,
+  Hypervisor,
+  NbdConnectOptions,
+  Snapshot,
+  SnapshotRequest,
+  Warning,
+  WithSignal,
 } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { loadNbdUri } from '@vbackup/core/nbd';
 import { decideChanges } from '../decide-changes.js';
 import { evidenceOf } from '../dirty-bitmap.js';
 import { DiskSnapshot } from '../disk-snapshot.js';

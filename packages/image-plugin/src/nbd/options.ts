@@ -1,15 +1,6 @@
-import { type OptionSchema, type OptionValues, VBackupError } from '@vbackup/core';
+import type { OptionValues } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { z } from 'zod';
-
-export const NBD_OPTIONS = {
-  'dirty-bitmap': {
-    type: 'string',
-    description: 'qemu:dirty-bitmap:NAME, a dirty bitmap that the server offers: an increment reads only what it names',
-    placeholder: 'CONTEXT',
-    alias: 'dirty-bitmap',
-  },
-  uri: { type: 'string', description: 'an export for vbackup doctor to look at', placeholder: 'URI' },
-} as const satisfies OptionSchema;
 
 export interface NbdOptions {
   readonly dirtyBitmap: string | null;

@@ -1,15 +1,16 @@
 import type { HypervisorPlugin } from '@vbackup/core';
-import { NbdHypervisor } from './hypervisor.js';
-import { NBD_OPTIONS, parseOptions } from './options.js';
+import { NBD_DESCRIPTION } from './description.js';
 
 /** Exports of NBD servers. */
 export const nbdPlugin: HypervisorPlugin = {
-  name: 'nbd',
-  description: 'exports of NBD servers (nbd://, nbds://, nbd+unix://, nbds+unix://)',
-  options: NBD_OPTIONS,
+  ...NBD_DESCRIPTION,
   /** It has no parts to replace. */
   register() {},
   async connect(values, context) {
+    const [{ NbdHypervisor }, { parseOptions }] = await Promise.all([
+      import('./hypervisor.js'),
+      import('./options.js'),
+    ]);
     return new NbdHypervisor({
       options: parseOptions(values),
       warn: (warning) => context.onWarning?.(warning),

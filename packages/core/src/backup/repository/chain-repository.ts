@@ -1,15 +1,15 @@
 import { join } from 'node:path';
 import type { WithSignal } from '../../hypervisor/index.js';
-import { ChainImageReader } from '../image/chain-image-reader.js';
 import type { ImageReader } from '../image.js';
 import type { Manifest } from '../manifest.js';
 import type { Catalogue, Damage, Place, PlaceKey, Repository, VerifyOptions } from '../repository.js';
-import { verifyBackup } from '../verification/verify-backup.js';
-import { ChainPlace } from './chain-place.js';
 import { pathComponent } from './names.js';
 import { scanRepository } from './scan.js';
 
-/** A folder of chains of SparseStream files; its layout stands in docs/architecture.md. */
+/**
+ * A folder of chains of SparseStream files; its layout stands in docs/architecture.md. What only a backup, a restore or a
+ * check needs is loaded by them: `list` reads manifests alone.
+ */
 export class ChainRepository implements Repository {
   readonly id: string;
   readonly location: string;
@@ -26,14 +26,17 @@ export class ChainRepository implements Repository {
   async openPlace(key: PlaceKey, options: WithSignal = {}): Promise<Place> {
     options.signal?.throwIfAborted();
     const place = join(pathComponent(key.hypervisor), pathComponent(key.guestId));
+    const { ChainPlace } = await import('./chain-place.js');
     return ChainPlace.open({ root: this.location, place, key });
   }
 
-  openImage(manifest: Manifest, disk: string, options: WithSignal = {}): Promise<ImageReader> {
+  async openImage(manifest: Manifest, disk: string, options: WithSignal = {}): Promise<ImageReader> {
+    const { ChainImageReader } = await import('../image/chain-image-reader.js');
     return ChainImageReader.open({ root: this.location, manifest, disk, signal: options.signal });
   }
 
-  verify(manifest: Manifest, options: VerifyOptions): Promise<readonly Damage[]> {
+  async verify(manifest: Manifest, options: VerifyOptions): Promise<readonly Damage[]> {
+    const { verifyBackup } = await import('../verification/verify-backup.js');
     return verifyBackup({ root: this.location, manifest, ...options });
   }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { peerDataName } from '../../sparse-stream/index.js';
+import { peerDataName } from '../../sparse-stream/peer-files.js';
 import type { BackupLevel } from '../manifest.js';
 
 /** The folder of our own files inside a chain. */

@@ -1,0 +1,1 @@
+export { type FileTargetOptions, openFileTarget } from './file-target.js';

@@ -1,0 +1,2 @@
+export { makeDirectory, writeDurably } from './durable.js';
+export { ioError, systemCode, withIo } from './io-error.js';
