@@ -14,7 +14,7 @@ function isNewEnough(version) {
 }
 
 if (isNewEnough(process.versions.node)) {
-  void import('../dist/main.js').then((program) => program.runProcess());
+  void import('../dist/run-process.js').then((program) => program.runProcess());
 } else {
   process.stderr.write(
     'vbackup: needs Node.js ' + NEEDED + ', and this is ' + process.versions.node + ' [VB_CLI_NODE_VERSION]\n',

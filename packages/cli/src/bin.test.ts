@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const LOADED = new URL('./testing/loaded-modules.js', import.meta.url).href;
+const ARCHIVE = fileURLToPath(new URL('../../core/fixtures/vma/01-basic.vma', import.meta.url));
 const BIN = fileURLToPath(new URL('../bin/vbackup.mjs', import.meta.url));
 
 describe('bin/vbackup.mjs', () => {
@@ -34,6 +36,75 @@ describe('bin/vbackup.mjs', () => {
     assert.equal((await run(['--help'])).code, 0);
   });
 
+  it('tells the same version whether or not anything else is asked', async () => {
+    const tell = (...args: string[]) => shell(`"$0" "$1" ${args.join(' ')}`);
+    const shown = await tell('--version');
+    assert.match(shown.out, /^vbackup \d+\.\d+\.\d+\n$/);
+    assert.deepEqual(await tell('-V'), shown);
+    assert.deepEqual(await tell('--no-color', '--version'), shown);
+    assert.equal((await shell('"$0" "$1" --version >/dev/full')).code, 1);
+  });
+
+  /** Other packages by name, vbackup's own by module. */
+  const loadedBy = async (line: string): Promise<readonly string[]> => {
+    const { out } = await shell(`VBACKUP_REPOSITORY='${folder}' "$0" --import '${LOADED}' "$1" ${line}`);
+    return (/^loaded: (.*)$/m.exec(out)?.[1] ?? '').split(' ');
+  };
+
+  it('loads nothing to tell its version', async () => {
+    const own = ['bin/vbackup', 'process-world', 'run-process', 'version'];
+    assert.deepEqual(
+      await loadedBy('--version'),
+      own.map((name) => `@vbackup/cli/${name}`),
+    );
+  });
+
+  it('loads the grammar and the descriptions of plugins to show help', async () => {
+    for (const line of ['--help', 'help', 'list --help', 'completion bash']) {
+      const loaded = (await loadedBy(line)).filter((name) => !name.startsWith('@vbackup/cli/'));
+      assert.deepEqual(
+        loaded,
+        [
+          '@vbackup/core/errors/codes',
+          '@vbackup/core/errors/errors',
+          '@vbackup/core/errors/index',
+          '@vbackup/image-plugin/file/description',
+          '@vbackup/image-plugin/nbd/description',
+          '@vbackup/libvirt-plugin/description',
+          '@vbackup/xen-plugin/description',
+          'commander',
+        ],
+        line,
+      );
+    }
+  });
+
+  const ALWAYS_UNUSED = [
+    '@vbackup/core/index',
+    '@vbackup/core/nbd/',
+    'koffi',
+    'lz4-napi',
+    'tsyringe',
+    'reflect-metadata',
+  ];
+  for (const [line, used, unused] of [
+    ['list', '@vbackup/core/backup/repository/scan', ['@vbackup/core/vma/', '@vbackup/core/backup/workers/']],
+    ['vma list', '@vbackup/core/vma/read-header', ['@vbackup/core/backup/', '@vbackup/core/vma/writer', 'zod']],
+    ['vma verify', '@vbackup/core/vma/verify', ['@vbackup/core/backup/', 'zod']],
+  ] as const) {
+    it(`loads for ${line} only what it needs`, async () => {
+      await writeFile(
+        join(folder, 'vbackup.json'),
+        '{"format":"vbackup-repository","version":1,"id":"0000000000000000"}',
+      );
+      const loaded = await loadedBy(line === 'list' ? line : `${line} '${ARCHIVE}'`);
+      assert.ok(loaded.includes(used), loaded.join(' '));
+      const plugins = loaded.filter((name) => name.includes('-plugin/'));
+      const surplus = loaded.filter((name) => [...ALWAYS_UNUSED, ...unused].some((each) => name.startsWith(each)));
+      assert.deepEqual([...plugins, ...surplus], []);
+    });
+  }
+
   it('ends with 2 and a suggestion for a misspelt command', async () => {
     const { code, out, err } = await run(['lsit']);
     assert.deepEqual([code, out], [2, '']);
@@ -46,7 +117,7 @@ describe('bin/vbackup.mjs', () => {
     ['vbackup backup --level i', 'inc'],
     ['vbackup backup --xen-fi', '--xen-fingerprint'],
     ['vbackup -r /x completion f', 'fish'],
-    ['vbackup restore --fo', '--force'],
+    ['vbackup restore --for', '--format --force'],
     ['vbackup vm', 'vma'],
     ['vbackup vma li', 'list'],
     ['vbackup vma list --comp', '--compat'],

@@ -1,9 +1,27 @@
-import type { HypervisorPlugin } from '@vbackup/core';
+import type { HypervisorPlugin, PluginDescription } from '@vbackup/core';
 
-/** The plugins that come with the command, loaded on first use. */
-export const BUILT_IN_PLUGINS: Readonly<Record<string, () => Promise<HypervisorPlugin>>> = {
-  xen: async () => (await import('@vbackup/xen-plugin')).xenPlugin,
-  file: async () => (await import('@vbackup/image-plugin')).filePlugin,
-  nbd: async () => (await import('@vbackup/image-plugin')).nbdPlugin,
-  libvirt: async () => (await import('@vbackup/libvirt-plugin')).libvirtPlugin,
+/** A plugin that comes with the command: known by its description, loaded when it is used. */
+export interface BuiltInPlugin {
+  readonly describe: () => Promise<PluginDescription>;
+  readonly load: () => Promise<HypervisorPlugin>;
+}
+
+/** The plugins that come with the command, by name. */
+export const BUILT_IN_PLUGINS: Readonly<Record<string, BuiltInPlugin>> = {
+  xen: {
+    describe: async () => (await import('@vbackup/xen-plugin/description')).XEN_DESCRIPTION,
+    load: async () => (await import('@vbackup/xen-plugin')).xenPlugin,
+  },
+  file: {
+    describe: async () => (await import('@vbackup/image-plugin/file/description')).FILE_DESCRIPTION,
+    load: async () => (await import('@vbackup/image-plugin')).filePlugin,
+  },
+  nbd: {
+    describe: async () => (await import('@vbackup/image-plugin/nbd/description')).NBD_DESCRIPTION,
+    load: async () => (await import('@vbackup/image-plugin')).nbdPlugin,
+  },
+  libvirt: {
+    describe: async () => (await import('@vbackup/libvirt-plugin/description')).LIBVIRT_DESCRIPTION,
+    load: async () => (await import('@vbackup/libvirt-plugin')).libvirtPlugin,
+  },
 };

@@ -8,7 +8,7 @@ import type { StreamFacts } from './output/events.js';
  * @throws ProtocolError VB_SPARSE_…, with the byte where the file is faulty; VBackupError VB_FILE_TYPE, VB_IO
  */
 export async function describeStream(path: string, options: WithSignal): Promise<StreamFacts> {
-  const { readSparseStream } = await import('@vbackup/core');
+  const { readSparseStream } = await import('@vbackup/core/sparse-stream');
   const found = await stat(path);
   if (found.isDirectory()) throw folderError(path);
   const { size: fileSize } = found;

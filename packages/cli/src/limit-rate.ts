@@ -16,6 +16,6 @@ export function parseRate(text: string): number | undefined {
 /** What a command is held to; undefined where it may go as fast as it can. */
 export async function limiterOf(bytesPerSecond: number | undefined): Promise<RateLimiter | undefined> {
   if (bytesPerSecond === undefined) return undefined;
-  const { RateLimiter } = await import('@vbackup/core');
+  const { RateLimiter } = await import('@vbackup/core/pace');
   return new RateLimiter(bytesPerSecond);
 }

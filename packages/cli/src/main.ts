@@ -1,4 +1,4 @@
-import type { HypervisorPlugin } from '@vbackup/core';
+import type { PluginDescription } from '@vbackup/core';
 import type { DependencyContainer } from 'tsyringe';
 import { BUILT_IN_PLUGINS } from './built-in-plugins.js';
 import type { CommandContext } from './commands/command.js';
@@ -17,7 +17,6 @@ import { Interruption } from './interruption.js';
 import { Output } from './output/output.js';
 import { fallbackRenderers, renderersFor } from './output/renderers.js';
 import { Plugins } from './plugins.js';
-import { processWorld } from './process-world.js';
 import { version } from './version.js';
 import type { World } from './world.js';
 
@@ -64,11 +63,11 @@ async function newContainer(): Promise<DependencyContainer> {
 }
 
 /** Plugins whose flags may stand among the arguments; for help, all that come with vbackup. */
-async function pluginsIn({ hypervisor, words, help }: Scan, plugins: Plugins): Promise<HypervisorPlugin[]> {
+async function pluginsIn({ hypervisor, words, help }: Scan, plugins: Plugins): Promise<PluginDescription[]> {
   const named = [hypervisor, ...(help ? Object.keys(BUILT_IN_PLUGINS) : [])].filter((name) => name !== undefined);
   const targets = words.includes('restore') ? words.map((word) => /^([a-z][a-z0-9-]*):(?!\/\/)/.exec(word)?.[1]) : [];
-  const used = new Map<string, HypervisorPlugin>();
-  for (const name of named) used.set(name, await plugins.load(name));
+  const used = new Map<string, PluginDescription>();
+  for (const name of named) used.set(name, await plugins.describe(name));
   for (const name of targets.filter((target) => target !== undefined)) {
     const plugin = await plugins.find(name);
     if (plugin !== undefined) used.set(name, plugin);
@@ -76,8 +75,8 @@ async function pluginsIn({ hypervisor, words, help }: Scan, plugins: Plugins): P
   return [...used.values()];
 }
 
-const builtIn = (plugins: Plugins): Promise<HypervisorPlugin[]> =>
-  Promise.all(Object.keys(BUILT_IN_PLUGINS).map((name) => plugins.load(name)));
+const builtIn = (plugins: Plugins): Promise<PluginDescription[]> =>
+  Promise.all(Object.keys(BUILT_IN_PLUGINS).map((name) => plugins.describe(name)));
 
 /** `vbackup --hypervisor xen --help` asks for the help of `backup`. */
 function withCommand(args: readonly string[], { hypervisor, help, words }: Scan): readonly string[] {
@@ -127,25 +126,6 @@ async function run({ world, invocation, output, plugins, configuration }: Run): 
   } finally {
     output.close();
   }
-}
-
-/** Runs this process: called by `bin/vbackup.mjs` alone. */
-export async function runProcess(): Promise<void> {
-  const world = processWorld();
-  process.on('uncaughtException', (error) => {
-    const { message, code, stack, exitCode } = failureOf(error);
-    world.stderr.write(`vbackup: ${message} [${code}]\n${stack ?? ''}\n`);
-    process.exit(exitCode);
-  });
-  let exitCode = await main(process.argv.slice(2), world);
-  try {
-    await world.stdout.drain();
-  } catch (error) {
-    world.stderr.write(`vbackup: cannot write standard output: ${failureOf(error).message} [VB_IO]\n`);
-    if (exitCode === EXIT.done) exitCode = EXIT.failed;
-  }
-  // Sockets that a peer keeps open must not keep the command from ending.
-  process.exit(exitCode);
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {

@@ -3,21 +3,26 @@ import type { StopSignal, TextStream, World } from './world.js';
 
 const DEFAULT_COLUMNS = 80;
 
-/** The world of a real process. */
-export const processWorld = (): World => ({
-  env: process.env,
-  cwd: process.cwd(),
-  home: homedir(),
-  root: process.geteuid?.() === 0,
-  stdout: new ProcessStream(process.stdout),
-  stderr: new ProcessStream(process.stderr),
-  stdin: () => process.stdin,
-  stdoutBytes: () => process.stdout,
-  now: () => Date.now(),
-  onStop,
-  exit: (code) => process.exit(code),
-  work: async () => (await import('./work.js')).coreWork(),
-});
+/** The world of a real process. What takes Node time to make is made when it is asked for. */
+export function processWorld(): World {
+  const stdout = new ProcessStream(() => process.stdout);
+  return {
+    env: process.env,
+    cwd: process.cwd(),
+    get home() {
+      return homedir();
+    },
+    root: process.geteuid?.() === 0,
+    stdout,
+    stderr: new ProcessStream(() => process.stderr),
+    stdin: () => process.stdin,
+    stdoutBytes: () => stdout.bytes(),
+    now: () => Date.now(),
+    onStop,
+    exit: (code) => process.exit(code),
+    work: async () => (await import('./work.js')).coreWork(),
+  };
+}
 
 function onStop(listener: (signal: StopSignal) => void): Disposable {
   process.on('SIGINT', listener).on('SIGTERM', listener);
@@ -26,16 +31,21 @@ function onStop(listener: (signal: StopSignal) => void): Disposable {
 
 /** A standard stream whose reader may go away: `vbackup list | head -1` is no error, a full disk is. */
 class ProcessStream implements TextStream {
-  readonly #stream: NodeJS.WriteStream;
+  readonly #open: () => NodeJS.WriteStream;
+  #opened: NodeJS.WriteStream | undefined;
   #fault: Error | undefined;
   #closed = false;
 
-  constructor(stream: NodeJS.WriteStream) {
-    this.#stream = stream;
-    stream.on('error', (error: Error) => {
+  constructor(open: () => NodeJS.WriteStream) {
+    this.#open = open;
+  }
+
+  get #stream(): NodeJS.WriteStream {
+    this.#opened ??= this.#open().on('error', (error: Error) => {
       this.#closed = true;
       if (!('code' in error) || error.code !== 'EPIPE') this.#fault = error;
     });
+    return this.#opened;
   }
 
   get isTTY(): boolean {
@@ -55,7 +65,13 @@ class ProcessStream implements TextStream {
     if (!this.#closed) this.#stream.write(text);
   }
 
+  /** The stream itself, with its faults looked after. */
+  bytes(): NodeJS.WriteStream {
+    return this.#stream;
+  }
+
   async drain(): Promise<void> {
+    if (this.#opened === undefined) return;
     if (!this.#closed) await new Promise<void>((resolve) => this.#stream.write('', () => resolve()));
     if (this.#fault !== undefined) throw this.#fault;
   }

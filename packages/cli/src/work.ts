@@ -15,6 +15,7 @@ import type {
   VerifySummary,
   WithSignal,
 } from '@vbackup/core';
+import { openFileTarget, openNbdTarget, openQcow2Target } from './targets.js';
 
 /** What the commands ask of the core; tests bring their own. */
 export interface Work {
@@ -37,19 +38,20 @@ export interface Work {
   readonly openNbdTarget: (uri: string) => OpenTarget;
 }
 
-/** The work as the core does it. */
+/** The work as the core does it. Each part is loaded on first use: `list` must not wait for what a backup needs. */
 export async function coreWork(): Promise<Work> {
-  const core = await import('@vbackup/core');
+  const { findBackup, openRepository, readConfiguration } = await import('@vbackup/core/backup/repository');
   return {
-    openRepository: core.openRepository,
-    runBackup: core.runBackup,
-    runRestore: core.runRestore,
-    runVerify: core.runVerify,
-    findBackup: core.findBackup,
-    openFileTarget: core.openFileTarget,
-    openQcow2Target: core.openQcow2Target,
-    savedImages: core.savedImages,
-    readConfiguration: core.readConfiguration,
-    openNbdTarget: core.openNbdTarget,
+    openRepository,
+    runBackup: async (job) => (await import('@vbackup/core/backup')).runBackup(job),
+    runRestore: async (job) => (await import('@vbackup/core/backup')).runRestore(job),
+    runVerify: async (job) => (await import('@vbackup/core/backup')).runVerify(job),
+    findBackup,
+    openFileTarget,
+    openQcow2Target,
+    savedImages: async (repository, manifest) =>
+      (await import('@vbackup/core/backup')).savedImages(repository, manifest),
+    readConfiguration,
+    openNbdTarget,
   };
 }

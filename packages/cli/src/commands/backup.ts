@@ -59,7 +59,7 @@ async function backUpToArchive(context: CommandContext, source: ArchiveSource): 
       'name one; of several disks, vbackup vma create makes one archive',
     );
   }
-  const { pveShape } = await import('@vbackup/core');
+  const { pveShape } = await import('@vbackup/core/backup/archive');
   await writeArchiveTo(context, {
     ...source,
     selector,

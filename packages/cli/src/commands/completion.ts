@@ -12,7 +12,7 @@ export async function completion({ invocation, world, output, plugins }: Command
   const named = invocation.operands[0] ?? basename(world.env['SHELL'] ?? '');
   const shell = SHELLS.find((known) => known === named);
   if (shell === undefined) throw usageError('which shell is to be completed is not known', 'name one: bash, zsh, fish');
-  const known = await Promise.all(Object.keys(BUILT_IN_PLUGINS).map((name) => plugins.load(name)));
+  const known = await Promise.all(Object.keys(BUILT_IN_PLUGINS).map((name) => plugins.describe(name)));
   const script = completionScript(shell, vocabulary(known));
   output.item({ type: 'summary', scope: 'item', command: 'completion', script });
   return { done: 1, failed: 0, exitCode: EXIT.done };

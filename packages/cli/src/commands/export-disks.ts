@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Manifest, OpenTarget, Repository } from '@vbackup/core';
+import { openFileTarget, openQcow2Target, openStreamTarget } from '../targets.js';
 import { usageError } from '../usage.js';
 import type { CommandContext } from './command.js';
 import { oneDisk } from './one-disk.js';
@@ -41,7 +42,6 @@ interface Step {
 
 async function stepsOf(context: CommandContext, { manifest, named, format, target }: ExportDisks): Promise<Step[]> {
   const { world, invocation } = context;
-  const { openFileTarget, openQcow2Target, openStreamTarget } = await import('@vbackup/core');
   const force = invocation.options.flag('force');
   if (target === '-') {
     if (format !== 'raw') throw usageError('qcow2 cannot be written to standard output', 'name a file, or use raw');

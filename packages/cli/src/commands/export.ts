@@ -24,7 +24,7 @@ export async function exportBackup(context: CommandContext): Promise<Outcome> {
     const done = await exportDisks(context, { repository, manifest, named, format, target });
     return { done, failed: 0, exitCode: EXIT.done };
   }
-  const { BackupHypervisor, pveShape } = await import('@vbackup/core');
+  const { BackupHypervisor, pveShape } = await import('@vbackup/core/backup/archive');
   await using hypervisor = new BackupHypervisor(found);
   if (format === 'stream') {
     await exportStream(context, { hypervisor, found, target });
@@ -60,7 +60,7 @@ interface StreamRequest {
 
 async function exportStream(context: CommandContext, { hypervisor, found, target }: StreamRequest): Promise<void> {
   const { world, output, signal } = context;
-  const { exportStream: write } = await import('@vbackup/core');
+  const { exportStream: write } = await import('@vbackup/core/backup/archive');
   const { disks, elapsedMs } = await write({
     hypervisor,
     hypervisorName: found.manifest.hypervisor,

@@ -23,7 +23,7 @@ export async function importBackup(context: CommandContext): Promise<Outcome> {
 async function importArchive(context: CommandContext, name: string): Promise<void> {
   const { output } = context;
   const source = await archiveSource(context, name);
-  const { VmaHypervisor } = await import('@vbackup/core');
+  const { VmaHypervisor } = await import('@vbackup/core/backup/archive');
   await using opened = await openAnyArchive(context, source, () => context.repositoryPath());
   const { archive } = opened;
   warnOf(output, archive.warnings);
@@ -39,7 +39,7 @@ async function importArchive(context: CommandContext, name: string): Promise<voi
 async function importStream(context: CommandContext, name: string): Promise<void> {
   const path = resolve(context.world.cwd, name);
   await checkExists({ name, path });
-  const { StreamHypervisor } = await import('@vbackup/core');
+  const { StreamHypervisor } = await import('@vbackup/core/backup/archive');
   await using hypervisor = new StreamHypervisor(path);
   await importFrom(context, { hypervisor, hypervisorName: 'stream', selector: name });
 }

@@ -20,7 +20,7 @@ export async function* machineDiagnoses({ world, version }: CommandContext): Asy
 
 async function compressor(): Promise<Diagnosis> {
   try {
-    const { lz4Compressor } = await import('@vbackup/core');
+    const { lz4Compressor } = await import('@vbackup/core/sparse-stream');
     const sample = Buffer.alloc(SAMPLE_LENGTH, 'vbackup');
     const back = lz4Compressor.decompressFrames(lz4Compressor.compressFrame(sample), sample.length);
     if (back.equals(sample)) return { name: 'lz4', state: 'good', detail: 'compresses and decompresses' };

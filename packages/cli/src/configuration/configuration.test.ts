@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TestWorld } from '../testing/test-world.js';
-import { loadConfiguration, parseConfiguration } from './configuration.js';
+import { loadConfiguration } from './configuration.js';
+import { parseConfiguration } from './parse-configuration.js';
 import { repositoryPath } from './paths.js';
 
 describe('parseConfiguration', () => {

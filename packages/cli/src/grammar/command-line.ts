@@ -1,4 +1,4 @@
-import type { HypervisorPlugin } from '@vbackup/core';
+import type { PluginDescription } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
 import { type Command, CommanderError } from 'commander';
 import { usageError } from '../usage.js';
@@ -9,7 +9,7 @@ import { suggest } from './suggest.js';
 
 export interface CommandLine {
   readonly args: readonly string[];
-  readonly plugins: readonly HypervisorPlugin[];
+  readonly plugins: readonly PluginDescription[];
   readonly world: World;
   readonly version: string;
 }

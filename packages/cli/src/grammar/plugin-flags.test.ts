@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
-import type { HypervisorPlugin, OptionSpecification } from '@vbackup/core';
+import type { OptionSpecification, PluginDescription } from '@vbackup/core';
 import { checkForeignAliases, checkPluginFlags, unknownFlags } from './plugin-flags.js';
 import { scan } from './scan.js';
 
-const pluginOf = (name: string, options: Record<string, OptionSpecification>): HypervisorPlugin => ({
+const pluginOf = (name: string, options: Record<string, OptionSpecification>): PluginDescription => ({
   name,
   description: '',
   options,
-  register() {},
-  connect: () => assert.fail('nothing connects'),
 });
 
 const disk = pluginOf('disk', {
@@ -18,7 +16,7 @@ const disk = pluginOf('disk', {
 });
 
 describe('unknownFlags', () => {
-  const unknown = (line: string, used: readonly HypervisorPlugin[] = [disk]): readonly string[] =>
+  const unknown = (line: string, used: readonly PluginDescription[] = [disk]): readonly string[] =>
     unknownFlags(scan(line.split(' ')), used);
 
   it('knows the flags of the grammar, of plugins and their short names, with and without no-', () => {

@@ -1,4 +1,4 @@
-import type { HypervisorPlugin, OptionSpecification } from '@vbackup/core';
+import type { OptionSpecification, PluginDescription } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
 import { variableName } from '../configuration/secrets.js';
 import { usageError } from '../usage.js';
@@ -18,7 +18,7 @@ interface PluginOption {
  * of its names, with two values. No value appears in a message.
  * @throws VBackupError VB_CLI_SECRET_AS_ARGUMENT, VB_CLI_FOREIGN_OPTION, VB_CLI_USAGE
  */
-export function checkPluginFlags(seen: Scan, used: readonly HypervisorPlugin[], known: readonly string[]): void {
+export function checkPluginFlags(seen: Scan, used: readonly PluginDescription[], known: readonly string[]): void {
   const options = used.flatMap(optionsOf);
   for (const flag of seen.flags) {
     const positive = positiveOf(flag);
@@ -31,7 +31,7 @@ export function checkPluginFlags(seen: Scan, used: readonly HypervisorPlugin[], 
 }
 
 /** Flags that neither the grammar nor a plugin in use knows: perhaps those of another plugin without its name. */
-export function unknownFlags(seen: Scan, used: readonly HypervisorPlugin[]): readonly string[] {
+export function unknownFlags(seen: Scan, used: readonly PluginDescription[]): readonly string[] {
   const known = flagsOf(used);
   return seen.flags.filter((flag) => !known.has(flag) && !known.has(positiveOf(flag)));
 }
@@ -43,7 +43,7 @@ export function unknownFlags(seen: Scan, used: readonly HypervisorPlugin[]): rea
 export function checkForeignAliases(
   unknown: readonly string[],
   seen: Scan,
-  plugins: readonly HypervisorPlugin[],
+  plugins: readonly PluginDescription[],
 ): void {
   const options = plugins.flatMap(optionsOf);
   for (const flag of unknown) {
@@ -55,13 +55,13 @@ export function checkForeignAliases(
 const positiveOf = (flag: string): string => flag.replace(/^--no-/, '--');
 
 /** Every flag of the grammar with these plugins. */
-function flagsOf(plugins: readonly HypervisorPlugin[]): ReadonlySet<string> {
+function flagsOf(plugins: readonly PluginDescription[]): ReadonlySet<string> {
   const { globals, commands } = vocabulary(plugins);
   return new Set([...globals, ...commands.flatMap(({ options }) => options)].flatMap(({ flags }) => flags));
 }
 
 /** A flag of the command itself is no plugin's, whatever the plugin says. */
-function optionsOf(plugin: HypervisorPlugin): PluginOption[] {
+function optionsOf(plugin: PluginDescription): PluginOption[] {
   const own = flagsOf([]);
   return Object.entries(plugin.options).map(([name, specification]) => {
     const flags = [`--${plugin.name}-${name}`];

@@ -1,4 +1,4 @@
-import type { HypervisorPlugin, OptionSpecification } from '@vbackup/core';
+import type { OptionSpecification, PluginDescription } from '@vbackup/core';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AUDIT_SYNTAX, parseAudit } from '../audit-shares.js';
 import type { CommandName } from '../output/events.js';
@@ -27,7 +27,7 @@ Examples:
 Each command has its own --help; vbackup --hypervisor xen --help shows the options of that hypervisor.`;
 
 /** The grammar of the command line. The plugins' options join the commands that talk to a hypervisor. */
-export function buildProgram(plugins: readonly HypervisorPlugin[], onCommand: OnCommand): Command {
+export function buildProgram(plugins: readonly PluginDescription[], onCommand: OnCommand): Command {
   const program = new Command('vbackup')
     .description('Incremental backup of running virtual machines, in files other people’s tools can read')
     .usage('[command] [options]')
@@ -107,7 +107,7 @@ function nameOf(name: string): CommandName {
 const hypervisorOption = (): Option =>
   new Option('--hypervisor <name>', 'xen, libvirt, file, nbd, or the name of a plugin');
 
-function commands(plugins: readonly HypervisorPlugin[]): Command[] {
+function commands(plugins: readonly PluginDescription[]): Command[] {
   return [
     withPlugins(backup(), plugins),
     new Command('list').description('show backups').argument('[disk]', 'only those of this guest or disk'),
@@ -226,7 +226,7 @@ function parseShares(text: string): number {
   return shares;
 }
 
-function withPlugins(command: Command, plugins: readonly HypervisorPlugin[]): Command {
+function withPlugins(command: Command, plugins: readonly PluginDescription[]): Command {
   const taken = new Set([...globalOptions(), ...command.options].flatMap(({ short, long }) => [short, long]));
   for (const plugin of plugins) {
     for (const [name, specification] of Object.entries(plugin.options)) {

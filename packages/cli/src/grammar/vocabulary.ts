@@ -1,4 +1,4 @@
-import type { HypervisorPlugin } from '@vbackup/core';
+import type { PluginDescription } from '@vbackup/core';
 import type { Option } from 'commander';
 import { allCommands, buildProgram, isGroup, pathOf } from './program.js';
 
@@ -34,7 +34,7 @@ export interface VocabularyOption {
 }
 
 /** Taken from the grammar itself, so that completion cannot fall behind it. */
-export function vocabulary(plugins: readonly HypervisorPlugin[]): Vocabulary {
+export function vocabulary(plugins: readonly PluginDescription[]): Vocabulary {
   const program = buildProgram(plugins, () => {});
   const names = plugins.map(({ name }) => name);
   const help = { flags: ['-h', '--help'], description: 'show this help', value: 'none' } as const;

@@ -4,13 +4,13 @@ import type { MappedDisk } from './mapped-disk.js';
 
 /** What differs between a backup and a newer one, as a map that leaves out what is the same. */
 export async function changedImage(from: ImageReader, to: ImageReader): Promise<MappedDisk> {
-  const { diffImages } = await import('@vbackup/core');
+  const { diffImages } = await import('@vbackup/core/backup/diff');
   return changed([from, to], { size: to.size, extents: (signal) => diffImages({ from, to, signal }) });
 }
 
 /** What differs between a backup and a disk as it is now. */
 export async function changedDevice(from: ImageReader, to: BlockReader): Promise<MappedDisk> {
-  const { diffDevice } = await import('@vbackup/core');
+  const { diffDevice } = await import('@vbackup/core/backup/diff');
   return changed([from, to], { size: to.size, extents: (signal) => diffDevice({ from, to, signal }) });
 }
 

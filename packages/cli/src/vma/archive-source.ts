@@ -28,7 +28,7 @@ export async function archiveSource(
   if (name === '-') return { name, path: undefined, chunks: () => world.stdin() };
   const path = resolve(world.cwd, name);
   await checkReadable(name, path);
-  const { fileChunks } = await import('@vbackup/core');
+  const { fileChunks } = await import('@vbackup/core/vma/header');
   return { name, path, chunks: () => fileChunks(path, signal) };
 }
 

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import type { OpenTarget, VmaConfig, VmaDevice, VmaHeader } from '@vbackup/core';
 import type { Options } from '../grammar/invocation.js';
 import { isNbdUri } from '../subject.js';
+import { openFileTarget, openNbdTarget, openQcow2Target, openStreamTarget } from '../targets.js';
 import { usageError } from '../usage.js';
 import type { World } from '../world.js';
 import { checkNames } from './check-names.js';
@@ -38,7 +39,7 @@ const MEMORY_FILE = 'vmstate.bin';
 /** What the command line means for this archive; nothing is written yet. @throws VBackupError VB_VMA_…, VB_CLI_USAGE */
 export async function planExtraction(header: VmaHeader, request: PlanRequest): Promise<ExtractPlan> {
   const { options, folder } = request;
-  const { isVmstate, unsafeNameReason } = await import('@vbackup/core');
+  const { isVmstate, unsafeNameReason } = await import('@vbackup/core/vma');
   const { devices } = header;
   const mappings = mappedDevices(devices, options.texts('map'));
   const targetOf = new Map(mappings.map(({ device, target }) => [device, target]));
@@ -81,7 +82,6 @@ function choose(
 }
 
 async function openerOf(written: string, { world, options }: PlanRequest): Promise<OpenTarget> {
-  const { openFileTarget, openNbdTarget, openQcow2Target, openStreamTarget } = await import('@vbackup/core');
   const [, target = written, format = 'raw'] = FORMATTED.exec(written) ?? [];
   const force = options.flag('force');
   if (format === 'qcow2') return openQcow2Target(resolve(world.cwd, target), { force });

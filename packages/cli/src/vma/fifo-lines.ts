@@ -15,7 +15,7 @@ const MAX_LENGTH = 4 * 1024 * 1024;
  * @throws VBackupError VB_IO, VB_ACCESS_DENIED, VB_INVALID_ARGUMENT, and the reason of the signal
  */
 export async function readFifoLines(path: string, options: WithSignal): Promise<string[]> {
-  const { withIo } = await import('@vbackup/core');
+  const { withIo } = await import('@vbackup/core/storage');
   return withIo(`cannot read ${path}`, async () => {
     await using file = await open(path, constants.O_RDONLY + constants.O_NONBLOCK);
     const waits = (await file.stat()).isFIFO();

@@ -4,6 +4,7 @@ import type { OpenTarget, PveRestoreTarget, VmaHeader } from '@vbackup/core';
 import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
 import type { CommandContext } from '../commands/command.js';
 import { isNbdUri } from '../subject.js';
+import { openFileTarget, openNbdTarget, openQcow2Target } from '../targets.js';
 import type { ExtractStep } from './extract-plan.js';
 import { readFifoLines } from './fifo-lines.js';
 import { throttles } from './throttle.js';
@@ -16,7 +17,7 @@ const SKIP_MEMORY = 'skip=vmstate';
 /** Tells qmrestore what there is, and hears where each device goes. */
 export async function planByFifo(context: CommandContext, header: VmaHeader, fifo: string): Promise<ExtractStep[]> {
   const { world, output } = context;
-  const { compatListLines, isVmstate, parseRestoreMap } = await import('@vbackup/core');
+  const { compatListLines, isVmstate, parseRestoreMap } = await import('@vbackup/core/vma');
   world.stdout.write(`${compatListLines(header).join('\n')}\n`);
   await world.stdout.drain();
   const lines = await readFifoLines(resolve(world.cwd, fifo), context);
@@ -50,7 +51,7 @@ async function openerOf(
   { device, path, format = 'raw', writeZeros }: PveRestoreTarget,
   cwd: string,
 ): Promise<OpenTarget> {
-  const { isVmstate, openFileTarget, openNbdTarget, openQcow2Target } = await import('@vbackup/core');
+  const { isVmstate } = await import('@vbackup/core/vma');
   const inPlace = { zeroed: !writeZeros };
   if (isNbdUri(path)) return withoutSurplus(path, openNbdTarget(path));
   const file = resolve(cwd, path);
@@ -67,7 +68,7 @@ async function openerOf(
 
 /** A file that is too short would be made longer. */
 async function checkLength(path: string, size: number): Promise<void> {
-  const { withIo } = await import('@vbackup/core');
+  const { withIo } = await import('@vbackup/core/storage');
   const found = await withIo(`cannot look at ${path}`, () => stat(path));
   if (!found.isFile()) return;
   if (found.size < size)

@@ -20,7 +20,8 @@ export async function openAnyArchive(
   folder: () => Promise<string>,
 ): Promise<OpenedSource> {
   const { signal } = context;
-  const { openCompressed, openVmaArchive, withIo } = await import('@vbackup/core');
+  const { withIo } = await import('@vbackup/core/storage');
+  const { openCompressed, openVmaArchive } = await import('@vbackup/core/vma');
   const { compression, bytes } = await openCompressed(source.chunks(), { signal });
   if (compression === 'none' && source.path !== undefined) {
     await bytes.return();

@@ -6,7 +6,7 @@ import type { CommandContext } from '../commands/command.js';
 
 /** The files of `--conf`, each under its own name. @throws VBackupError VB_FILE_NOT_FOUND, VB_IO, VB_ACCESS_DENIED */
 export async function readConfigs({ invocation, world }: CommandContext): Promise<ConfigurationFile[]> {
-  const { withIo } = await import('@vbackup/core');
+  const { withIo } = await import('@vbackup/core/storage');
   const files: ConfigurationFile[] = [];
   for (const name of invocation.options.texts('conf')) {
     const path = resolve(world.cwd, name);

@@ -13,7 +13,7 @@ export class TargetFolder implements AsyncDisposable {
 
   /** @throws VBackupError VB_TARGET_EXISTS for one that is not empty, unless forced */
   static async open(path: string, { force }: { readonly force: boolean }): Promise<TargetFolder> {
-    const { ioError, makeDirectory, systemCode } = await import('@vbackup/core');
+    const { ioError, makeDirectory, systemCode } = await import('@vbackup/core/storage');
     try {
       const [name] = await readdir(path);
       if (name === undefined || force) return new TargetFolder(path, false);

@@ -18,7 +18,7 @@ export async function throttles(
   targets: readonly Throttled[],
   { warn, clock }: ThrottleOptions,
 ): Promise<(target: Throttled) => Throttle> {
-  const { pacedTarget, RateLimiter } = await import('@vbackup/core');
+  const { pacedTarget, RateLimiter } = await import('@vbackup/core/pace');
   const limiters = new Map<string, RateLimiter | undefined>();
   for (const group of new Set(targets.flatMap(({ group }) => group ?? []))) {
     const rate = rateOf(group, targets, warn);

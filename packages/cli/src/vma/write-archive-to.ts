@@ -23,20 +23,21 @@ export async function writeArchiveTo(context: CommandContext, request: ArchiveRe
   const { invocation, output, signal } = context;
   const { options } = invocation;
   const { command, target, shape: plain, uuid: ownUuid, ctime: ownTime, ...source } = request;
-  const core = await import('@vbackup/core');
+  const { pveShape, writeArchive } = await import('@vbackup/core/backup/archive');
+  const { formatUuid, parseUuid, SIDECAR_SUFFIX } = await import('@vbackup/core/vma');
   const vmid = options.number('pve');
   const uuidText = options.text('uuid');
-  const uuid = uuidText === undefined ? ownUuid : core.parseUuid(uuidText);
+  const uuid = uuidText === undefined ? ownUuid : parseUuid(uuidText);
   const ctime = options.number('ctime') ?? ownTime;
   const storage = options.text('pve-storage');
-  const shape = vmid === undefined ? plain : core.pveShape({ vmid, storage });
+  const shape = vmid === undefined ? plain : pveShape({ vmid, storage });
   const opened = await openOutput(context, { target, vmid });
   const { path } = opened;
-  const sidecarPath = path === null ? null : path + core.SIDECAR_SUFFIX;
+  const sidecarPath = path === null ? null : path + SIDECAR_SUFFIX;
   await using archive = opened.output;
   const limiter = await limiterOf(options.number('limit-rate'));
   const job = { ...source, limiter, output: archive, sidecarPath, uuid, ctime, shape };
-  const done = await core.writeArchive({ ...job, onEvent: output.work, signal });
+  const done = await writeArchive({ ...job, onEvent: output.work, signal });
   // Nothing else may stand in a stream that is an archive.
   if (path === null) return;
   output.item({
@@ -46,12 +47,12 @@ export async function writeArchiveTo(context: CommandContext, request: ArchiveRe
     written: {
       path: opened.name,
       compression: compressionOf(context),
-      uuid: core.formatUuid(done.uuid),
+      uuid: formatUuid(done.uuid),
       created: new Date(done.ctime * 1000).toISOString(),
       length: done.length,
       configs: done.configs,
       devices: done.devices.map(({ name, size, dataLength }) => ({ name, size, data: dataLength })),
-      sidecar: done.sidecarPath === null ? null : opened.name + core.SIDECAR_SUFFIX,
+      sidecar: done.sidecarPath === null ? null : opened.name + SIDECAR_SUFFIX,
     },
     elapsedMs: done.elapsedMs,
   });
@@ -74,7 +75,7 @@ const compressionOf = ({ invocation }: CommandContext): 'none' | 'zstd' =>
   invocation.options.text('compress') === 'zstd' ? 'zstd' : 'none';
 
 async function openOutput(context: CommandContext, { target, vmid }: OutputRequest): Promise<OpenedOutput> {
-  const { openArchiveOutput, pveArchiveName, streamArchiveOutput } = await import('@vbackup/core');
+  const { openArchiveOutput, pveArchiveName, streamArchiveOutput } = await import('@vbackup/core/vma');
   const { world, invocation, signal } = context;
   const compression = compressionOf(context);
   const force = invocation.options.flag('force');

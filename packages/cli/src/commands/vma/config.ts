@@ -19,7 +19,7 @@ export async function vmaConfig(context: CommandContext): Promise<Outcome> {
   if (options.flag('all') !== (folder !== undefined)) {
     throw usageError('--all and --output belong together', 'give both, or name one configuration with --name');
   }
-  const { readArchiveHeader } = await import('@vbackup/core');
+  const { readArchiveHeader } = await import('@vbackup/core/vma/header');
   const source = await archiveSource(context);
   const { header, warnings } = await readArchiveHeader(source.chunks(), { signal });
   warnOf(output, warnings);
@@ -52,7 +52,8 @@ function print({ invocation, world, output }: CommandContext, { name, content }:
 /** Every name is looked at before the first file is made. */
 async function writeAll(context: CommandContext, { configs }: VmaHeader, folder: string): Promise<Outcome> {
   const { invocation, world, output, signal } = context;
-  const { makeDirectory, openArchiveOutput, unsafeNameReason } = await import('@vbackup/core');
+  const { makeDirectory } = await import('@vbackup/core/storage');
+  const { openArchiveOutput, unsafeNameReason } = await import('@vbackup/core/vma');
   checkNames('configuration', configs, unsafeNameReason);
   const path = resolve(world.cwd, folder);
   await makeDirectory(path);

@@ -18,7 +18,7 @@ export async function vmaCreate(context: CommandContext): Promise<Outcome> {
   const devices = deviceSources(invocation.options.texts('device'), world.cwd);
   if (devices.length === 0) throw usageError('no device was named', 'name one: --device drive-scsi0=disk.raw');
   const configuration = await readConfigs(context);
-  const { JoinedHypervisor, plainShape } = await import('@vbackup/core');
+  const { JoinedHypervisor, plainShape } = await import('@vbackup/core/backup/archive');
   const connections: Hypervisor[] = [];
   try {
     const sources: JoinedSource[] = [];
@@ -42,7 +42,7 @@ async function connectTo(context: CommandContext, device: DeviceSource): Promise
   const { plugins, signal, output, world } = context;
   const { selector, format, size } = device;
   if (size !== undefined) {
-    const { InputHypervisor } = await import('@vbackup/core');
+    const { InputHypervisor } = await import('@vbackup/core/backup/archive');
     return new InputHypervisor({ chunks: world.stdin(), size, name: 'standard input' });
   }
   return plugins.connect(isNbdUri(selector) ? 'nbd' : 'file', {

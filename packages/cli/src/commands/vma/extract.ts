@@ -21,7 +21,8 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
   const { options, operands } = invocation;
   const [, folder] = operands;
   checkOptions(context);
-  const { damageError, extractArchive, pacedTarget } = await import('@vbackup/core');
+  const { pacedTarget } = await import('@vbackup/core/pace');
+  const { damageError, extractArchive } = await import('@vbackup/core/vma');
   const limiter = await limiterOf(options.number('limit-rate'));
   const limited = (step: ExtractStep): ExtractStep =>
     limiter === undefined ? step : { ...step, openTarget: pacedTarget(step.openTarget, limiter) };
@@ -85,7 +86,7 @@ function checkOptions(context: CommandContext): void {
 }
 
 async function writeConfigs({ invocation, world, signal }: CommandContext, { configs }: ExtractPlan): Promise<void> {
-  const { openArchiveOutput } = await import('@vbackup/core');
+  const { openArchiveOutput } = await import('@vbackup/core/vma');
   const force = invocation.options.flag('force');
   for (const { config, path } of configs) {
     await using file = await openArchiveOutput({ path: resolve(world.cwd, path), force, signal });

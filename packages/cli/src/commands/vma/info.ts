@@ -8,7 +8,7 @@ import type { CommandContext, Outcome } from '../command.js';
 /** Shows how an archive stores its devices; of a file that is not compressed only the headers are read. */
 export async function vmaInfo(context: CommandContext): Promise<Outcome> {
   const { output, signal } = context;
-  const { damageError, verifyArchive } = await import('@vbackup/core');
+  const { damageError, verifyArchive } = await import('@vbackup/core/vma');
   const source = await archiveSource(context);
   const report = await verifyArchive(verifySource(source), { mode: 'headers', signal });
   warnOf(output, report.warnings);

@@ -11,7 +11,7 @@ export async function vmaList(context: CommandContext): Promise<Outcome> {
   const { invocation, output, signal, world } = context;
   const compat = invocation.options.flag('compat');
   if (compat && invocation.options.flag('json')) throw usageError('--compat and --json exclude each other');
-  const { compatListLines, readArchiveHeader } = await import('@vbackup/core');
+  const { compatListLines, readArchiveHeader } = await import('@vbackup/core/vma/header');
   const source = await archiveSource(context);
   const { header, compression, warnings } = await readArchiveHeader(source.chunks(), { signal });
   warnOf(output, warnings);

@@ -17,7 +17,7 @@ export async function vmaRepack(context: CommandContext): Promise<Outcome> {
   if (target === undefined) throw usageError('repack needs an archive and a target');
   const source = await archiveSource(context);
   const replaced = await readConfigs(context);
-  const { VmaHypervisor } = await import('@vbackup/core');
+  const { VmaHypervisor } = await import('@vbackup/core/backup/archive');
   const place = target === '-' ? tmpdir() : dirname(resolve(world.cwd, target));
   await using opened = await openAnyArchive(context, source, () => Promise.resolve(place));
   const { archive } = opened;

@@ -14,7 +14,7 @@ import type { CommandContext, Outcome } from '../command.js';
 export async function vmaVerify(context: CommandContext): Promise<Outcome> {
   const { invocation, output, signal } = context;
   const { options } = invocation;
-  const { damageError, sidecarChecks, verifyArchive } = await import('@vbackup/core');
+  const { damageError, sidecarChecks, verifyArchive } = await import('@vbackup/core/vma');
   const source = await archiveSource(context);
   const found = options.flag('headers') ? null : await findSidecar(context, source);
   const progress = new DeviceProgress(output);
@@ -55,7 +55,7 @@ async function findSidecar(
   { invocation, world, signal }: CommandContext,
   source: ArchiveSource,
 ): Promise<FoundSidecar | null> {
-  const { readSidecar, SIDECAR_SUFFIX } = await import('@vbackup/core');
+  const { readSidecar, SIDECAR_SUFFIX } = await import('@vbackup/core/vma');
   const named = invocation.options.text('sidecar');
   if (named === undefined) {
     if (source.path === undefined) return null;
