@@ -50,7 +50,8 @@ describe('recovery of a libvirt domain', () => {
     await recover(entries, false);
     assert.deepEqual([fixture.domain.agent?.frozen, fixture.domain.facts.state], [false, 'running']);
     await fixture.libvirt.suspendDomain(uuid());
-    await recover([...entries, { step: 'resumed', domain: uuid() }], false);
+    const over = ['resumed', 'thawed'].map((step) => ({ step, domain: uuid() }));
+    await recover([...entries, ...over], false);
     assert.equal(fixture.domain.facts.state, 'paused', 'somebody else paused it later');
   });
 

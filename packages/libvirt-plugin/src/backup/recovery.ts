@@ -16,9 +16,9 @@ export async function recoverLeftover(
   const entries = parseEntries(leftover.entries);
   const timeout = AbortSignal.timeout(THAW_TIMEOUT_MS);
   const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
-  // The guest first: it may stand still.
-  for (const domain of openOnes(entries, 'freeze', 'thawed')) await thaw(context, domain, signal);
+  // The guest first: it may stand still. The agent of a paused guest is not asked to thaw.
   for (const domain of openOnes(entries, 'pause', 'resumed')) await resume(context, domain);
+  for (const domain of openOnes(entries, 'freeze', 'thawed')) await thaw(context, domain, signal);
   const libvirt = await context.link.get();
   for (const entry of entries) {
     if (entry.step === 'drop-checkpoint') await dropCheckpoint(libvirt, entry.domain, entry.checkpoint, options);

@@ -98,6 +98,7 @@ export function stop(method: string, domain: FakeDomain): void {
 
 export function agentOf(method: string, domain: FakeDomain): FakeAgent {
   mustRun(method, domain);
+  if (domain.facts.state === 'paused' && method !== 'setAgentTimeout') refuse(method, ERRORS.invalid);
   return domain.agent ?? refuse(method, ERRORS.noAgent);
 }
 
