@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import type { DomainFacts } from '../connection/index.js';
 import { handle } from '../native/handler.js';
 import { type Connected, type ConnectOptions, type EventSink, LibraryError, NativeCallError } from '../native/index.js';
 import { calls, type Reply, ReplySchema } from '../wire/index.js';
 import { Service } from './serve.js';
 
+const NATIVE_BUSY = { code: 86, domain: 10, message: 'Guest agent is not responding' };
 const NATIVE = { code: 42, domain: 10, message: 'Domain not found' };
 
 describe('the service in the child process', () => {
@@ -15,7 +17,11 @@ describe('the service in the child process', () => {
 
   let thaws: string[];
   let asleep: number;
-  let frozen: boolean[];
+  let owed: boolean[];
+  /** The other calls about guests, in order. */
+  let did: string[];
+  let facts: Pick<DomainFacts, 'state' | 'pausedReason'>;
+  let job: string | null;
 
   const connected: Connected = {
     handlers: [
@@ -24,8 +30,35 @@ describe('the service in the child process', () => {
       }),
       handle(calls.thaw, ({ domain }) => {
         thaws.push(domain);
-        if (thaws.length <= asleep) throw new NativeCallError(NATIVE, true);
+        if (thaws.length <= asleep || facts.state === 'paused') throw new NativeCallError(NATIVE_BUSY, true);
         return 1;
+      }),
+      handle(calls.suspendDomain, () => {
+        facts = { state: 'paused', pausedReason: 'user' };
+        return null;
+      }),
+      handle(calls.resumeDomain, ({ domain }) => {
+        did.push(`resume ${domain}`);
+        facts = { state: 'running', pausedReason: null };
+        return null;
+      }),
+      handle(calls.findDomain, (question) => ({
+        uuid: 'uuid' in question ? question.uuid : '',
+        name: 'web',
+        active: true,
+        persistent: true,
+        autostart: false,
+        ...facts,
+      })),
+      handle(calls.beginBackup, ({ xml }) => {
+        job = xml;
+        return null;
+      }),
+      handle(calls.backupXml, () => job),
+      handle(calls.abortJob, ({ domain }) => {
+        did.push(`abort ${domain}`);
+        job = null;
+        return null;
       }),
       handle(calls.domainXml, ({ domain }) => `<domain>${domain}</domain>`),
       handle(calls.domainCapabilities, () => {
@@ -48,7 +81,10 @@ describe('the service in the child process', () => {
     closed = 0;
     thaws = [];
     asleep = 0;
-    frozen = [];
+    owed = [];
+    did = [];
+    facts = { state: 'running', pausedReason: null };
+    job = null;
     service = new Service(
       (options, events) => {
         opened = options;
@@ -58,7 +94,7 @@ describe('the service in the child process', () => {
         return connected;
       },
       (reply) => replies.push(ReplySchema.parse(structuredClone(reply))),
-      { onFrozen: (any) => frozen.push(any), thawTimeoutMs: 1_500 },
+      { onOwed: (any) => owed.push(any), undoTimeoutMs: 1_500 },
     );
   });
 
@@ -99,7 +135,7 @@ describe('the service in the child process', () => {
     asleep = 2;
     await service.abandon();
     assert.deepEqual(thaws, [other.domain, guest.domain, guest.domain]);
-    assert.deepEqual(frozen, [true, false]);
+    assert.deepEqual(owed, [true, false]);
   });
 
   it('gives a guest up that does not wake', async () => {
@@ -117,7 +153,42 @@ describe('the service in the child process', () => {
     ask('freeze', other);
     ask('close');
     await service.abandon();
-    assert.deepEqual([thaws, frozen], [[guest.domain], [true, false, true, false]]);
+    assert.deepEqual([thaws, owed], [[guest.domain], [true, false, true, false]]);
+  });
+
+  it('resumes a guest before it thaws it, for the agent of a paused guest does not answer', async () => {
+    ask('open', { uri: '' });
+    ask('freeze', guest);
+    ask('suspendDomain', guest);
+    await service.abandon();
+    assert.deepEqual([did, thaws, facts.state], [[`resume ${guest.domain}`], [guest.domain], 'running']);
+  });
+
+  const xml = (socket: string): string => `<domainbackup><server transport="unix" socket="${socket}"/></domainbackup>`;
+
+  it('ends the job that a dead client began, and resumes the guest if its scratch file was full', async () => {
+    ask('open', { uri: '' });
+    ask('beginBackup', { ...guest, xml: xml('/s/ours.sock') });
+    job = "<domainbackup mode='pull'>\n  <server transport='unix' socket='/s/ours.sock'/></domainbackup>";
+    facts = { state: 'paused', pausedReason: 'io-error' };
+    await service.abandon();
+    assert.deepEqual([did, job], [[`abort ${guest.domain}`, `resume ${guest.domain}`], null]);
+    assert.deepEqual(owed, [true, false]);
+  });
+
+  it('leaves a job alone that another one began since, one that was ended, and a guest that somebody else paused', async () => {
+    ask('open', { uri: '' });
+    ask('beginBackup', { ...guest, xml: xml('/s/ours.sock') });
+    job = xml('/s/theirs.sock');
+    facts = { state: 'paused', pausedReason: 'migration' };
+    await service.abandon();
+    assert.deepEqual([did, job], [[], xml('/s/theirs.sock')]);
+    ask('abortJob', guest);
+    ask('suspendDomain', guest);
+    ask('resumeDomain', guest);
+    did = [];
+    await service.abandon();
+    assert.deepEqual(did, []);
   });
 
   for (const [what, call, values, reply] of [

@@ -1,22 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { z } from 'zod';
+import type { PausedReason } from '../connection/index.js';
 import type { CloseReason, Connected, ConnectOptions, EventSink, Handler } from '../native/index.js';
 import { LibraryError, NativeCallError, perform } from '../native/index.js';
 import { calls, type Reply, type Request, RequestSchema } from '../wire/index.js';
+import { Owed, serverOf } from './owed.js';
 
 /** Makes the connection; stands for libvirt itself in tests. */
 export type Connect = (options: ConnectOptions, sink: EventSink) => Connected;
 
 /** A guest that cannot be thawed for so long has no agent that could. */
-const THAW_TIMEOUT_MS = 60_000;
-const THAW_PAUSE_MS = 500;
+const UNDO_TIMEOUT_MS = 60_000;
+const UNDO_PAUSE_MS = 500;
 
-const DomainSchema = z.object({ domain: z.string() });
+/** virErrorNumber (virterror.h). */
+const VIR_ERR_NO_DOMAIN = 42;
+const VIR_ERR_OPERATION_INVALID = 55;
 
 export interface ServiceOptions {
-  /** Told before the first guest is frozen, and after the last one is thawed. */
-  readonly onFrozen?: ((frozen: boolean) => void) | undefined;
-  readonly thawTimeoutMs?: number | undefined;
+  /** Told before anything is done that must be taken back, and after all of it was. */
+  readonly onOwed?: ((owed: boolean) => void) | undefined;
+  readonly undoTimeoutMs?: number | undefined;
 }
 
 /** Answers requests, one after the other: the first is `open`. */
@@ -24,8 +27,7 @@ export class Service {
   readonly #connect: Connect;
   readonly #send: (reply: Reply) => void;
   readonly #options: ServiceOptions;
-  /** Domains that were asked to freeze, and were not thawed since. */
-  readonly #frozen = new Set<string>();
+  readonly #owed = new Owed();
   #handlers: ReadonlyMap<string, Handler>;
 
   constructor(connect: Connect, send: (reply: Reply) => void, options: ServiceOptions = {}) {
@@ -40,22 +42,53 @@ export class Service {
     this.#send(this.#answer(RequestSchema.parse(message)));
   }
 
-  /** Whoever sent the requests is gone: thaws what they left frozen, for a bounded time. */
+  /**
+   * Whoever sent the requests is gone: lets the guests go on that they left standing still, and ends their jobs, so that no
+   * scratch file fills that nobody looks after. For a bounded time. Checkpoints and files wait for their next run.
+   */
   async abandon(): Promise<void> {
-    const deadline = AbortSignal.timeout(this.#options.thawTimeoutMs ?? THAW_TIMEOUT_MS);
-    for (const domain of this.#frozen) {
-      while (!deadline.aborted && !this.#thaw(domain)) await delay(THAW_PAUSE_MS);
+    const deadline = AbortSignal.timeout(this.#options.undoTimeoutMs ?? UNDO_TIMEOUT_MS);
+    const until = async (done: () => boolean): Promise<void> => {
+      while (!done() && !deadline.aborted) await delay(UNDO_PAUSE_MS);
+    };
+    const { frozen, paused, jobs } = this.#owed;
+    // A guest that is paused cannot be thawed.
+    for (const domain of [...paused]) await until(() => this.#undo(() => this.#resume(domain, 'user')));
+    for (const domain of [...frozen]) {
+      await until(() => this.#undo(() => void this.#call(calls.thaw.name, { domain })));
+    }
+    for (const [domain, server] of [...jobs]) await until(() => this.#undo(() => this.#endJob(domain, server)));
+  }
+
+  #endJob(domain: string, server: string): void {
+    const xml = this.#call(calls.backupXml.name, { domain });
+    if (typeof xml !== 'string' || serverOf(xml) !== server) return;
+    try {
+      this.#call(calls.abortJob.name, { domain });
+    } catch (error) {
+      if (!isNative(error, VIR_ERR_OPERATION_INVALID)) throw error;
+    }
+    // Its scratch file may have been full.
+    this.#resume(domain, 'io-error');
+  }
+
+  #resume(domain: string, reason: PausedReason): void {
+    const facts = calls.findDomain.result.parse(this.#call(calls.findDomain.name, { uuid: domain }));
+    if (facts.state === 'paused' && facts.pausedReason === reason) this.#call(calls.resumeDomain.name, { domain });
+  }
+
+  /** @returns whether it is done; nobody is left who could be told that it is not */
+  #undo(work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (error) {
+      return isNative(error, VIR_ERR_NO_DOMAIN);
     }
   }
 
-  #thaw(domain: string): boolean {
-    try {
-      this.#run({ id: 1, call: calls.thaw.name, arguments: { domain } });
-      return true;
-    } catch {
-      // A freeze that was asked for in vain may still happen, and nobody is left who could be told.
-      return false;
-    }
+  #call(call: string, values: unknown): unknown {
+    return this.#run({ id: 1, call, arguments: values });
   }
 
   #answer(request: Request): Reply {
@@ -74,19 +107,17 @@ export class Service {
   #run(request: Request): unknown {
     const handler = this.#handlers.get(request.call);
     if (handler === undefined) throw new Error(`there is no call ${request.call}`);
-    const domain = DomainSchema.safeParse(request.arguments).data?.domain;
-    if (request.call === calls.freeze.name && domain !== undefined) this.#note((frozen) => frozen.add(domain));
+    this.#note(() => this.#owed.before(request.call, request.arguments));
     const value = handler.run(request.arguments);
-    if (request.call === calls.thaw.name && domain !== undefined) this.#note((frozen) => frozen.delete(domain));
-    if (request.call === calls.close.name) this.#note((frozen) => frozen.clear());
+    this.#note(() => this.#owed.after(request.call, request.arguments));
     return value;
   }
 
-  #note(change: (frozen: Set<string>) => void): void {
-    const before = this.#frozen.size > 0;
-    change(this.#frozen);
-    const after = this.#frozen.size > 0;
-    if (after !== before) this.#options.onFrozen?.(after);
+  #note(change: () => void): void {
+    const before = this.#owed.any;
+    change();
+    const after = this.#owed.any;
+    if (after !== before) this.#options.onOwed?.(after);
   }
 
   #open(options: ConnectOptions): void {
@@ -101,3 +132,6 @@ export class Service {
 
 const byName = (handlers: readonly Handler[]): ReadonlyMap<string, Handler> =>
   new Map(handlers.map((handler) => [handler.name, handler]));
+
+const isNative = (error: unknown, code: number): boolean =>
+  error instanceof NativeCallError && error.native.code === code;

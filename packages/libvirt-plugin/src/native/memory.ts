@@ -86,3 +86,12 @@ export function dieWithParent(die = true): void {
   const prctl = libc.func('int prctl(int option, unsigned long argument)');
   prctl(PR_SET_PDEATHSIG, die ? SIGKILL : 0);
 }
+
+/** SIGALRM ends this process in so many seconds, even while a native call blocks everything here; 0: not any more. */
+export function dieAfter(seconds: number): void {
+  if (process.platform !== 'linux') return;
+  nativeAlarm ??= libc.func('unsigned int alarm(unsigned int seconds)');
+  nativeAlarm(seconds);
+}
+
+let nativeAlarm: ReturnType<typeof libc.func> | undefined;

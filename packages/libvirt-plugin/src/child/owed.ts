@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { calls } from '../wire/index.js';
+
+const DomainSchema = z.object({ domain: z.string() });
+const JobSchema = z.object({ domain: z.string(), xml: z.string() });
+
+/** What the client did to domains and has not taken back: if it dies, somebody else must. */
+export class Owed {
+  /** Asked to freeze, and not thawed since. */
+  readonly frozen = new Set<string>();
+  /** Asked to pause, and not resumed since. */
+  readonly paused = new Set<string>();
+  /** By domain, where the NBD server of the job is that was begun and not ended since. */
+  readonly jobs = new Map<string, string>();
+
+  get any(): boolean {
+    return this.frozen.size + this.paused.size + this.jobs.size > 0;
+  }
+
+  /** A call is about to be made: it may be executed though nobody hears of it. */
+  before(call: string, values: unknown): void {
+    const domain = DomainSchema.safeParse(values).data?.domain;
+    if (domain === undefined) return;
+    if (call === calls.freeze.name) this.frozen.add(domain);
+    if (call === calls.suspendDomain.name) this.paused.add(domain);
+    const job = call === calls.beginBackup.name ? JobSchema.safeParse(values).data : undefined;
+    const server = job === undefined ? null : serverOf(job.xml);
+    if (server !== null) this.jobs.set(domain, server);
+  }
+
+  /** A call succeeded. */
+  after(call: string, values: unknown): void {
+    if (call === calls.close.name) for (const each of [this.frozen, this.paused, this.jobs]) each.clear();
+    const domain = DomainSchema.safeParse(values).data?.domain;
+    if (domain === undefined) return;
+    if (call === calls.thaw.name) this.frozen.delete(domain);
+    if (call === calls.resumeDomain.name) this.paused.delete(domain);
+    if (call === calls.abortJob.name) this.jobs.delete(domain);
+  }
+}
+
+/** What tells a job from another: the `<server>` of its XML, without what libvirt may add. */
+export function serverOf(xml: string): string | null {
+  const server = /<server\b[^>]*>/.exec(xml)?.[0] ?? '';
+  const attribute = (name: string): string | undefined => new RegExp(`\\b${name}=["']([^"']*)["']`).exec(server)?.[1];
+  const socket = attribute('socket');
+  if (socket !== undefined) return socket;
+  const port = attribute('port');
+  return port === undefined ? null : `${attribute('name') ?? ''}:${port}`;
+}
