@@ -53,11 +53,11 @@ export class Service {
     };
     const { frozen, paused, jobs } = this.#owed;
     // A guest that is paused cannot be thawed.
-    for (const domain of [...paused]) await until(() => this.#undo(() => this.#resume(domain, 'user')));
-    for (const domain of [...frozen]) {
+    for (const domain of paused) await until(() => this.#undo(() => this.#resume(domain, 'user')));
+    for (const domain of frozen) {
       await until(() => this.#undo(() => void this.#call(calls.thaw.name, { domain })));
     }
-    for (const [domain, server] of [...jobs]) await until(() => this.#undo(() => this.#endJob(domain, server)));
+    for (const [domain, server] of jobs) await until(() => this.#undo(() => this.#endJob(domain, server)));
   }
 
   #endJob(domain: string, server: string): void {
