@@ -48,6 +48,7 @@ describe('the service in the child process', () => {
         active: true,
         persistent: true,
         autostart: false,
+        startFailed: null,
         ...facts,
       })),
       handle(calls.beginBackup, ({ xml }) => {
