@@ -44,6 +44,7 @@ export const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   VB_NBD_EXPORT_NOT_FOUND: EXIT.notFound,
   VB_REPOSITORY_LOCKED: EXIT.locked,
   VB_IMAGE_LOCKED: EXIT.locked,
+  VB_OVERLAY_LOCKED: EXIT.locked,
   VB_ACCESS_DENIED: EXIT.accessRefused,
   VB_XEN_AUTHENTICATION: EXIT.accessRefused,
   VB_XEN_PERMISSION: EXIT.accessRefused,

@@ -102,6 +102,9 @@ export const BACKUP_CODES = [
   'VB_TARGET_EXISTS',
   'VB_TARGET_INVALID',
   'VB_TARGET_TOO_SMALL',
+  'VB_OVERLAY_OTHER',
+  'VB_OVERLAY_DAMAGED',
+  'VB_OVERLAY_LOCKED',
 ] as const;
 
 /** Files and block devices on this machine, and the programs of QEMU that open images. */

@@ -1,2 +1,3 @@
 export * from './disk-export.js';
+export * from './overlay/index.js';
 export * from './served-disk.js';

@@ -1,4 +1,5 @@
 export * from './collect.js';
+export * from './crashing-store.js';
 export * from './deferred.js';
 export * from './directory-hypervisor.js';
 export * from './fake-clock.js';

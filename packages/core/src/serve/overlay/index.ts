@@ -1,0 +1,1 @@
+export { OverlayFolder } from './overlay-folder.js';
