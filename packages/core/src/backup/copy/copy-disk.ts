@@ -116,9 +116,11 @@ class DiskCopy {
   /** Data is cut at the frames of the disk; zeros need no slot. */
   async *#pieces(): AsyncGenerator<PlannedRange> {
     const { reader, size, extents } = this.#options;
-    for await (const range of planCopy({ reader, size, extents, unit: this.#unit, signal: this.#signal })) {
-      if (range.kind === 'zero') yield range;
-      else for (const piece of splitAt([range], this.#frameLength)) yield { kind: 'data', ...piece };
+    for await (const window of planCopy({ reader, size, extents, unit: this.#unit, signal: this.#signal })) {
+      for (const range of window) {
+        if (range.kind === 'zero') yield range;
+        else for (const piece of splitAt([range], this.#frameLength)) yield { kind: 'data', ...piece };
+      }
     }
   }
 

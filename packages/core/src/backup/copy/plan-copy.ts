@@ -1,8 +1,10 @@
-import { alignOutward, clip, coalesce, complement, type Extent, endOf, splitAt } from '../../extent/index.js';
+import { type Extent, endOf } from '../../extent/index.js';
 import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
 
 /** The server is asked about so much of the disk at once; its answer is held in memory. */
 const WINDOW_LENGTH = 1024 * 1024 * 1024;
+/** Extents this far apart share a question. What lies between them is answered as well, and is not used. */
+const WINDOW_GAP = 16 * 1024 * 1024;
 
 /** A range that must be read, or that the server says is zero. */
 export interface PlannedRange extends Extent {
@@ -19,44 +21,100 @@ export interface PlanOptions extends WithSignal {
   readonly unit: number;
 }
 
-/** `extents`, grown to whole units and cut into what must be read and what is known to be zero. Unknown is data. */
-export async function* planCopy(options: PlanOptions): AsyncGenerator<PlannedRange> {
-  const disk = { offset: 0, length: options.size };
-  const wanted = clip(alignOutward(options.extents, options.unit), disk);
-  for (const window of splitAt(wanted, WINDOW_LENGTH)) {
+/**
+ * `extents`, grown to whole units and cut into what must be read and what is known to be zero, in windows of neighbours.
+ * Unknown is data. Costs an object per range and nothing else: a disk may have a million.
+ */
+export async function* planCopy(options: PlanOptions): AsyncGenerator<readonly PlannedRange[]> {
+  for (const window of windowsOf(options)) {
     options.signal?.throwIfAborted();
-    const data = await dataIn(window, options);
-    const zeros = [...complement(data, window)];
-    yield* merged(data, zeros);
+    const ranges: PlannedRange[] = [];
+    cut(window, await dataIn(window, options), ranges);
+    yield ranges;
   }
 }
 
-async function dataIn(window: Extent, options: PlanOptions): Promise<readonly Extent[]> {
-  const { reader } = options;
-  if (reader.allocation === undefined) return [window];
-  const data: Extent[] = [];
-  let end = window.offset;
-  // The tail of a disk may be no multiple of what the server can be asked about.
-  const asked = Math.min(reader.size, Math.ceil(endOf(window) / reader.limits.alignment) * reader.limits.alignment);
-  const range = { offset: window.offset, length: asked - window.offset };
-  for await (const extent of reader.allocation(range, { signal: options.signal })) {
-    // What the server left out is unknown.
-    if (extent.offset > end) data.push({ offset: end, length: extent.offset - end });
-    if (extent.kind === 'data') data.push({ offset: extent.offset, length: extent.length });
-    end = Math.max(end, endOf(extent));
-  }
-  if (end < endOf(window)) data.push({ offset: end, length: endOf(window) - end });
-  return [...clip(alignOutward(coalesce(data), options.unit), window)];
-}
+/** Where extents begin and end, in turn: ascending, disjoint, and no two touch. */
+class Bounds {
+  readonly starts: number[] = [];
+  readonly ends: number[] = [];
 
-function* merged(data: readonly Extent[], zeros: readonly Extent[]): Generator<PlannedRange> {
-  let next = 0;
-  for (const extent of data) {
-    for (let zero = zeros[next]; zero !== undefined && zero.offset < extent.offset; zero = zeros[next]) {
-      yield { kind: 'zero', offset: zero.offset, length: zero.length };
-      next += 1;
+  get last(): number {
+    return this.ends.at(-1) ?? -1;
+  }
+
+  /** Joins what touches the last. @param offset - at or behind the start of the last */
+  add(offset: number, end: number): void {
+    if (this.starts.length > 0 && offset <= this.last) this.ends[this.ends.length - 1] = Math.max(end, this.last);
+    else {
+      this.starts.push(offset);
+      this.ends.push(end);
     }
-    yield { kind: 'data', offset: extent.offset, length: extent.length };
   }
-  for (const zero of zeros.slice(next)) yield { kind: 'zero', offset: zero.offset, length: zero.length };
+}
+
+/** Neighbours that the server is asked about at once: a question for each of a million would take longer than their bytes. */
+function* windowsOf({ extents, unit, size }: PlanOptions): Generator<Bounds> {
+  let window = new Bounds();
+  for (const extent of extents) {
+    const start = Math.floor(extent.offset / unit) * unit;
+    const end = Math.min(size, Math.ceil(endOf(extent) / unit) * unit);
+    for (let at = Math.max(start, window.last); at < end; ) {
+      const [first = at] = window.starts;
+      const limit = Math.floor(first / WINDOW_LENGTH) * WINDOW_LENGTH + WINDOW_LENGTH;
+      const isFar = window.starts.length > 0 && (at >= limit || at - window.last > WINDOW_GAP);
+      if (isFar) {
+        yield window;
+        window = new Bounds();
+        continue;
+      }
+      const until = Math.min(end, limit);
+      window.add(at, until);
+      at = until;
+    }
+  }
+  if (window.starts.length > 0) yield window;
+}
+
+async function dataIn(window: Bounds, options: PlanOptions): Promise<Bounds> {
+  const { reader, unit } = options;
+  const [start = 0] = window.starts;
+  const data = new Bounds();
+  const grow = (offset: number, end: number): void =>
+    data.add(Math.floor(offset / unit) * unit, Math.ceil(end / unit) * unit);
+  let end = start;
+  if (reader.allocation !== undefined) {
+    // The tail of a disk may be no multiple of what the server can be asked about.
+    const { alignment } = reader.limits;
+    const asked = Math.min(reader.size, Math.ceil(window.last / alignment) * alignment);
+    const range = { offset: start, length: asked - start };
+    for await (const extent of reader.allocation(range, { signal: options.signal })) {
+      // What the server left out is unknown.
+      if (extent.offset > end) grow(end, extent.offset);
+      if (extent.kind === 'data') grow(extent.offset, endOf(extent));
+      end = Math.max(end, endOf(extent));
+    }
+  }
+  if (end < window.last) grow(end, window.last);
+  return data;
+}
+
+function cut(window: Bounds, data: Bounds, ranges: PlannedRange[]): void {
+  let next = 0;
+  for (const [index, start] of window.starts.entries()) {
+    const end = window.ends[index] ?? start;
+    let at = start;
+    for (; next < data.starts.length; next += 1) {
+      const from = Math.max(data.starts[next] ?? end, at);
+      const until = data.ends[next] ?? end;
+      if (from >= end) break;
+      if (until <= from) continue;
+      if (from > at) ranges.push({ kind: 'zero', offset: at, length: from - at });
+      at = Math.min(until, end);
+      ranges.push({ kind: 'data', offset: from, length: at - from });
+      // What reaches beyond this extent may reach into the next.
+      if (until > end) break;
+    }
+    if (at < end) ranges.push({ kind: 'zero', offset: at, length: end - at });
+  }
 }
