@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { hold, median } from './contest.js';
+import { hold, median, PEAK_LIMIT } from './contest.js';
 
 describe('a contest', () => {
   it('lets contenders take turns, and compares medians without the first round', async () => {
@@ -24,6 +24,35 @@ describe('a contest', () => {
       [
         [3, 1, 100],
         [1.5, 0.5, 200],
+      ],
+    );
+  });
+
+  it('judges the first of ours against the peer and each rival, and its memory against a limit', async () => {
+    const of = (name: string, seconds: number, peakBytes?: number) => ({
+      name,
+      run: () => Promise.resolve({ seconds, cpuSeconds: seconds, peakBytes }),
+    });
+    const standings = await hold(
+      {
+        name: 'race',
+        bytes: 1,
+        peer: of('peer', 2),
+        rivals: [{ contender: of('rival', 1), target: { time: 1.5 } }, { contender: of('shown', 1) }],
+        ours: [of('ours', 2, PEAK_LIMIT + 1), of('also ours', 9)],
+        target: { time: 1, cpu: 0.9 },
+      },
+      1,
+    );
+    assert.deepEqual(
+      standings.flatMap(({ contender, verdicts }) =>
+        verdicts.map(({ measure, against, met }) => [contender, measure, against, met]),
+      ),
+      [
+        ['ours', 'time', 'peer', true],
+        ['ours', 'cpu', 'peer', false],
+        ['ours', 'time', 'rival', false],
+        ['ours', 'peakBytes', '', false],
       ],
     );
   });

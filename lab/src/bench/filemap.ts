@@ -3,17 +3,19 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type MapMethod, openFilemap } from '@vbackup/core';
-import type { Contender, Contest, Ratios } from './contest.js';
+import type { Contender, Contest, Target } from './contest.js';
 import { timeProgram } from './program.js';
+import type { Scale } from './suite.js';
 
 const FILE_LENGTH = 10 * 1024 * 1024 * 1024;
 const EXTENT_COUNT = 50_000;
+const QUICK_EXTENT_COUNT = 2_000;
 const BLOCK_LENGTH = 4096;
 /** One block of data, then a hole, again and again. */
-const STEP = Math.floor(FILE_LENGTH / EXTENT_COUNT / BLOCK_LENGTH) * BLOCK_LENGTH;
+const stepOf = (count: number): number => Math.floor(FILE_LENGTH / count / BLOCK_LENGTH) * BLOCK_LENGTH;
 
 /** What our time may be, as a multiple of that of a C program that makes the same calls, its start included. */
-const TARGET: Ratios = { time: 1.5, cpu: 1.5 };
+const TARGET: Target = { time: 1.5, cpu: 1.5 };
 
 /** The words of each, and the lines in which it tells of data. */
 const PEERS = {
@@ -22,22 +24,25 @@ const PEERS = {
   'xfs_io seek': { words: ['xfs_io', '-r', '-c', 'seek -a -r 0'], data: /^DATA\s/gm },
 } as const;
 
-/** A sparse file of 50,000 extents, and who finds them; it is gone when it is disposed. */
+/** A sparse file of 50,000 extents (of 2,000 for a rehearsal), and who finds them; it is gone when it is disposed. */
 export class FragmentedBenchFile implements AsyncDisposable {
   readonly #folder: string;
   readonly #path: string;
+  readonly #count: number;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, count: number) {
     this.#folder = folder;
+    this.#count = count;
     this.#path = join(folder, 'fragmented');
   }
 
-  static async make(): Promise<FragmentedBenchFile> {
-    const made = new FragmentedBenchFile(await mkdtemp(join(tmpdir(), 'vbackup-bench-')));
+  static async make({ quick }: Scale): Promise<FragmentedBenchFile> {
+    const count = quick ? QUICK_EXTENT_COUNT : EXTENT_COUNT;
+    const made = new FragmentedBenchFile(await mkdtemp(join(tmpdir(), 'vbackup-bench-')), count);
     const block = Buffer.alloc(BLOCK_LENGTH, 1);
     await using file = await open(made.#path, 'w');
     await file.truncate(FILE_LENGTH);
-    for (let index = 0; index < EXTENT_COUNT; index++) await file.write(block, 0, BLOCK_LENGTH, index * STEP);
+    for (let index = 0; index < count; index++) await file.write(block, 0, BLOCK_LENGTH, index * stepOf(count));
     await file.sync();
     made.#checkPeers();
     return made;
@@ -45,7 +50,7 @@ export class FragmentedBenchFile implements AsyncDisposable {
 
   contests(): readonly Contest[] {
     const contest = (peer: keyof typeof PEERS, method: MapMethod): Contest => ({
-      name: `50,000 extents, ${method}`,
+      name: `${this.#count} extents, ${method}`,
       bytes: FILE_LENGTH,
       peer: { name: peer, run: () => timeProgram([...PEERS[peer].words, this.#path]) },
       ours: [this.#ours(method)],
@@ -69,7 +74,7 @@ export class FragmentedBenchFile implements AsyncDisposable {
         for await (const { kind } of map.extents()) if (kind === 'data') count += 1;
         const seconds = (performance.now() - start) / 1000;
         const cpu = process.cpuUsage(before);
-        if (count !== EXTENT_COUNT) throw new Error(`${method} found ${count} extents of ${EXTENT_COUNT}`);
+        if (count !== this.#count) throw new Error(`${method} found ${count} extents of ${this.#count}`);
         return { seconds, cpuSeconds: (cpu.user + cpu.system) / 1e6 };
       },
     };
@@ -81,7 +86,7 @@ export class FragmentedBenchFile implements AsyncDisposable {
       const [program, ...options] = words;
       const text = execFileSync(program, [...options, this.#path], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
       const count = text.match(data)?.length ?? 0;
-      if (count !== EXTENT_COUNT) throw new Error(`${name} finds ${count} extents of ${EXTENT_COUNT}`);
+      if (count !== this.#count) throw new Error(`${name} finds ${count} extents of ${this.#count}`);
     }
   }
 }

@@ -1,73 +1,88 @@
-import { type Contest, hold, type Standing } from './contest.js';
-import { FragmentedBenchFile } from './filemap.js';
-import { NbdCopyBench } from './nbd-copy.js';
-import { checkReaders, readContest } from './nbd-read.js';
-import { BenchDisk } from './server.js';
-import { SparseBenchFile } from './sparse-copy.js';
-import { VmaBenchFile } from './vma-archive.js';
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { type Absence, hold, isAbsence, rehearse, type Standing } from './contest.js';
+import { machineLines } from './machine.js';
+import { json, markdown, misses, standingLine } from './report.js';
+import { holdFolder, type Scale } from './suite.js';
+import { SUITES } from './suites.js';
 
 const MiB = 1024 * 1024;
-const DISK_LENGTH = Number(process.env['VBACKUP_BENCH_MIB'] ?? 1024) * MiB;
-const ROUNDS = Number(process.env['VBACKUP_BENCH_ROUNDS'] ?? 5);
+const QUICK_SIZE = 32 * MiB;
 
-/** One line for people: what was measured is the ratio; the rest says how much noise there was. */
-function line(standing: Standing): string {
-  const cells = [
-    standing.contest.padEnd(34),
-    standing.contender.padEnd(24),
-    `${standing.seconds.toFixed(3)} s`.padStart(9),
-    `${(standing.bytesPerSecond / 1e9).toFixed(2)} GB/s`.padStart(10),
-    `time ×${standing.timeRatio.toFixed(2)}`.padStart(11),
-    `CPU ×${standing.cpuRatio.toFixed(2)}`.padStart(10),
-    targetText(standing),
-  ];
-  return cells.join(' ').trimEnd();
+const USAGE = `npm run bench -- [options]
+  --only <names>      with commas between: ${Object.keys(SUITES).join(', ')}
+  --mib <n>           size of the disks (default 2048)
+  --rounds <n>        that count; one more comes before them (default 5)
+  --quick             small disks, one round: compares what comes out, and times nothing
+  --json <file>       everything that was measured
+  --markdown <file>   the table of docs/benchmarks.md
+`;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    mib: { type: 'string', default: '2048' },
+    rounds: { type: 'string', default: '5' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    markdown: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** @throws Error unless it is a whole number above 0 */
+function count(name: string, text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new Error(`--${name} ${text}: a whole number above 0 is needed`);
+  return Number(text);
 }
 
-function targetText({ target }: Standing): string {
-  return target === undefined ? '' : `(ours: at most ×${target.time.toFixed(2)} and ×${target.cpu.toFixed(2)})`;
+/** @throws Error if a name is of no suite */
+function wanted(): readonly string[] {
+  const names = values.only?.split(',') ?? Object.keys(SUITES);
+  const unknown = names.filter((name) => !Object.hasOwn(SUITES, name));
+  if (unknown.length > 0)
+    throw new Error(`there is no ${unknown.join(', ')}; there are ${Object.keys(SUITES).join(', ')}`);
+  return names;
 }
 
-async function race(contest: Contest): Promise<void> {
-  for (const standing of await hold(contest, ROUNDS)) process.stdout.write(`${line(standing)}\n`);
-}
-
-async function raceReads(): Promise<void> {
-  await using disk = await BenchDisk.make(DISK_LENGTH);
-  const sha256 = await disk.digest();
-  const races = [
-    { name: 'read to null, unix, qemu-nbd', uri: await disk.qemuNbd(), target: { time: 1, cpu: 0.9 } },
-    { name: 'read to null, unix, nbdkit', uri: await disk.nbdkit(), target: undefined },
-    { name: 'read to null, TLS, nbdkit', uri: await disk.nbdkitTls(), target: { time: 1.1, cpu: 1.1 } },
-  ];
-  for (const { name, uri, target } of races) {
-    const export_ = { uri, bytes: disk.bytes };
-    await checkReaders(export_, sha256);
-    await race(readContest(name, export_, target));
+async function run(): Promise<void> {
+  const names = wanted();
+  const scale: Scale = { size: values.quick ? QUICK_SIZE : count('mib', values.mib) * MiB, quick: values.quick };
+  const rounds = count('rounds', values.rounds);
+  const machine = machineLines();
+  const standings: Standing[] = [];
+  const absences: Absence[] = [];
+  for (const line of machine) say(line);
+  for (const name of names) {
+    await using suite = await SUITES[name]?.(scale);
+    for await (const contest of suite?.contests() ?? []) {
+      if (isAbsence(contest)) {
+        absences.push(contest);
+        say(`${contest.name}: not run: ${contest.absent}`);
+      } else if (scale.quick) {
+        await rehearse(contest);
+        say(`${contest.name}: right`);
+      } else {
+        const held = await hold(contest, rounds);
+        standings.push(...held);
+        for (const standing of held) say(standingLine(standing));
+      }
+    }
   }
+  if (scale.quick) return;
+  const result = { standings, absences };
+  if (values.json !== undefined) await writeFile(values.json, json(result, machine));
+  if (values.markdown !== undefined) await writeFile(values.markdown, markdown(result, machine));
+  const missed = misses(result);
+  for (const miss of missed) say(`NOT MET: ${miss}`);
+  if (missed.length > 0) process.exitCode = 1;
 }
 
-async function raceCopies(): Promise<void> {
-  await using sparse = await SparseBenchFile.make(DISK_LENGTH);
-  for (const contest of sparse.contests()) await race(contest);
+if (values.help) {
+  process.stdout.write(USAGE);
+} else {
+  await using _folder = await holdFolder();
+  await run();
 }
-
-async function raceMaps(): Promise<void> {
-  await using fragmented = await FragmentedBenchFile.make();
-  for (const contest of fragmented.contests()) await race(contest);
-}
-
-async function raceArchives(): Promise<void> {
-  await using archives = await VmaBenchFile.make(DISK_LENGTH);
-  for (const contest of archives.contests()) await race(contest);
-}
-
-async function raceNbdCopies(): Promise<void> {
-  await using bench = await NbdCopyBench.make(DISK_LENGTH);
-  for (const contest of bench.contests()) await race(contest);
-}
-
-const RACES = { read: raceReads, copy: raceCopies, 'nbd-copy': raceNbdCopies, map: raceMaps, vma: raceArchives };
-/** Names with commas between: `VBACKUP_BENCH_ONLY=map,copy`. */
-const wanted = process.env['VBACKUP_BENCH_ONLY']?.split(',');
-for (const [name, run] of Object.entries(RACES)) if (wanted?.includes(name) !== false) await run();

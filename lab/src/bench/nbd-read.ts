@@ -1,86 +1,79 @@
-import { createHash } from 'node:crypto';
-import { loadNbdUri, NbdClient } from '@vbackup/core';
-import type { Contender, Contest, Cost, Ratios } from './contest.js';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Contest, Target } from './contest.js';
+import { writeRandomDisk } from './data-sets.js';
 import { digestOf, timeProgram } from './program.js';
+import { Servers } from './server.js';
+import type { Scale, Suite } from './suite.js';
 
-const SLOT_LENGTH = 1024 * 1024;
-const SLOTS = 6;
+const READER = fileURLToPath(new URL('./read-export.js', import.meta.url));
 
-interface BenchExport {
-  readonly uri: string;
-  readonly bytes: number;
-}
+/** A random disk that is read whole from servers, to nowhere. */
+export class ReadSuite implements Suite {
+  readonly #folder: string;
+  readonly #size: number;
+  readonly #servers: Servers;
 
-/** Reads a whole export to nowhere: nbdcopy against our client, over one and over two connections. */
-export function readContest(name: string, export_: BenchExport, target?: Ratios): Contest {
-  return {
-    name,
-    bytes: export_.bytes,
-    peer: { name: 'nbdcopy', run: () => timeProgram(['nbdcopy', export_.uri, 'null:']) },
-    ours: [1, 2].map((connections) => reader(export_, connections)),
-    target,
-  };
-}
-
-/**
- * Reads an export once with each, not timed, so that a race is not won by reading something else.
- * @throws Error unless both read bytes of this SHA-256
- */
-export async function checkReaders(export_: BenchExport, sha256: string): Promise<void> {
-  const seen = { nbdcopy: await digestOf(['nbdcopy', export_.uri, '-']), vbackup: await digestOurs(export_.uri) };
-  for (const [name, digest] of Object.entries(seen)) {
-    if (digest !== sha256) throw new Error(`${name} read other bytes from ${export_.uri} than the disk has`);
+  private constructor(folder: string, size: number) {
+    this.#folder = folder;
+    this.#size = size;
+    this.#servers = new Servers(folder);
   }
-}
 
-async function digestOurs(uri: string): Promise<string> {
-  const hash = createHash('sha256');
-  const slot = Buffer.allocUnsafeSlow(4 * SLOT_LENGTH);
-  await using client = await NbdClient.connect(await loadNbdUri(uri));
-  for (let offset = 0; offset < client.size; offset += slot.length) {
-    const target = slot.subarray(0, Math.min(slot.length, client.size - offset));
-    await client.read(offset, target);
-    hash.update(target);
+  static async make({ size }: Scale): Promise<ReadSuite> {
+    const suite = new ReadSuite(await mkdtemp(join(tmpdir(), 'read-')), size);
+    await writeRandomDisk(suite.#disk, size);
+    return suite;
   }
-  return hash.digest('hex');
-}
 
-function reader(export_: BenchExport, connections: number): Contender {
-  const slots = Array.from({ length: SLOTS }, () => Buffer.allocUnsafeSlow(SLOT_LENGTH));
-  return {
-    name: `vbackup, ${connections} connection${connections === 1 ? '' : 's'}`,
-    run: async () => {
-      const cpu = process.cpuUsage();
-      const start = performance.now();
-      const bytes = await readAll(export_.uri, { slots, connections });
-      const seconds = (performance.now() - start) / 1000;
-      if (bytes !== export_.bytes) throw new Error(`read ${bytes} bytes of ${export_.bytes}`);
-      return costOf(seconds, process.cpuUsage(cpu));
-    },
-  };
-}
+  async *contests(): AsyncGenerator<Contest> {
+    const servers = this.#servers;
+    const raw = ['-r', '-f', 'raw', this.#disk];
+    const plain = { time: 1, cpu: 0.9 };
+    const tls = { time: 1.1, cpu: 1.1 };
+    yield this.#contest('read to null, unix, qemu-nbd', await servers.qemuNbd(...raw), plain);
+    yield this.#contest('read to null, unix, nbdkit', await servers.nbdkit('-r', 'file', this.#disk));
+    yield this.#contest('read to null, TLS, nbdkit', await servers.nbdkitTls('-r', 'file', this.#disk), tls);
+    yield this.#contest('read to null, TLS, qemu-nbd', await servers.qemuNbdTls(...raw), tls);
+  }
 
-const costOf = (seconds: number, cpu: NodeJS.CpuUsage): Cost => ({
-  seconds,
-  cpuSeconds: (cpu.user + cpu.system) / 1e6,
-});
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#servers[Symbol.asyncDispose]();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
 
-async function readAll(
-  uri: string,
-  { slots, connections }: { readonly slots: readonly Buffer[]; readonly connections: number },
-): Promise<number> {
-  await using client = await NbdClient.connect({ ...(await loadNbdUri(uri)), connections });
-  let next = 0;
-  let bytes = 0;
-  const work = async (slot: Buffer): Promise<void> => {
-    while (next < client.size) {
-      const offset = next;
-      next += slot.length;
-      const target = slot.subarray(0, Math.min(slot.length, client.size - offset));
-      await client.read(offset, target);
-      bytes += target.length;
-    }
-  };
-  await Promise.all(slots.map(work));
-  return bytes;
+  get #disk(): string {
+    return join(this.#folder, 'disk.raw');
+  }
+
+  /** What is read to null cannot be looked at: in the round that does not count the same readers write it to a hash. */
+  #contest(name: string, uri: string, target?: Target): Contest {
+    const reader = (connections: number) => {
+      const words = [process.execPath, READER, uri, String(connections)];
+      return {
+        name: `vbackup's client, ${connections} connection${connections === 1 ? '' : 's'}`,
+        run: this.#checked([...words, 'print'], words),
+      };
+    };
+    return {
+      name,
+      bytes: this.#size,
+      peer: { name: 'nbdcopy', run: this.#checked(['nbdcopy', uri, '-'], ['nbdcopy', uri, 'null:']) },
+      ours: [reader(1), reader(2)],
+      target,
+    };
+  }
+
+  #checked(print: readonly string[], read: readonly string[]): () => ReturnType<typeof timeProgram> {
+    let checked = false;
+    return async () => {
+      if (!checked && (await digestOf(print)) !== (await digestOf(['cat', this.#disk]))) {
+        throw new Error(`${print.join(' ')} read other bytes than the disk has`);
+      }
+      checked = true;
+      return timeProgram(read);
+    };
+  }
 }

@@ -1,108 +1,103 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeAuthority } from '../pki/index.js';
-import { digestOf } from './program.js';
 
-const CHUNK_LENGTH = 16 * 1024 * 1024;
 const START_TIMEOUT_MS = 15_000;
+/** Servers die with this process, also if it is killed. */
+const TIED = ['--pdeathsig', 'KILL', '--'] as const;
 
-/** A disk of random bytes that real servers show; everything is gone when it is disposed. */
-export class BenchDisk implements AsyncDisposable {
-  readonly bytes: number;
+/** Real servers on sockets in a folder; they end when this is disposed. */
+export class Servers implements AsyncDisposable {
   readonly #folder: string;
   readonly #servers: ChildProcess[] = [];
+  #pki: Promise<string> | undefined;
 
-  private constructor(folder: string, bytes: number) {
+  constructor(folder: string) {
     this.#folder = folder;
-    this.bytes = bytes;
   }
 
-  static async make(bytes: number): Promise<BenchDisk> {
-    const disk = new BenchDisk(await mkdtemp(join(tmpdir(), 'vbackup-bench-')), bytes);
-    await using file = await open(disk.#path('disk.raw'), 'w');
-    const chunk = randomBytes(CHUNK_LENGTH);
-    for (let offset = 0; offset < bytes; offset += chunk.length) {
-      await file.write(chunk, 0, Math.min(chunk.length, bytes - offset), offset);
-    }
-    return disk;
+  /** @param words - the options, the plugin and its parameters. @returns the URI */
+  async nbdkit(...words: readonly string[]): Promise<string> {
+    const { socket, pid } = this.#names();
+    await this.#launch(['nbdkit', '-f', '-U', socket, '-P', pid, ...words], pid);
+    return `nbd+unix:///?socket=${socket}`;
   }
 
-  /** SHA-256 of the disk. */
-  digest(): Promise<string> {
-    return digestOf(['cat', this.#path('disk.raw')]);
+  /** As {@link nbdkit}, on a port of this host. */
+  async nbdkitTcp(port: number, ...words: readonly string[]): Promise<void> {
+    const { pid } = this.#names();
+    await this.#launch(['nbdkit', '-f', '-i', '127.0.0.1', '-p', String(port), '-P', pid, ...words], pid);
   }
 
-  /** @returns the URI of a read-only export over a unix socket */
-  nbdkit(): Promise<string> {
-    const words = (socket: string, pid: string) => [
-      '-f',
-      '-r',
-      '-U',
-      socket,
-      '-P',
-      pid,
-      'file',
-      this.#path('disk.raw'),
-    ];
-    return this.#start('nbdkit', words);
+  /** @param words - the options, and the image. @returns the URI */
+  async qemuNbd(...words: readonly string[]): Promise<string> {
+    const { socket, pid } = this.#names();
+    await this.#launch(['qemu-nbd', '-t', '-e', '16', '-k', socket, `--pid-file=${pid}`, ...words], pid);
+    return `nbd+unix:///?socket=${socket}`;
   }
 
-  qemuNbd(): Promise<string> {
-    return this.#start('qemu-nbd', (socket, pid) => {
-      return ['-r', '-t', '-e', '16', '-f', 'raw', '-k', socket, `--pid-file=${pid}`, this.#path('disk.raw')];
-    });
+  /** As {@link nbdkit}, in TLS; authority and name are checked. */
+  async nbdkitTls(...words: readonly string[]): Promise<string> {
+    const pki = await this.#certificates();
+    const { socket, pid } = this.#names();
+    const tls = ['--tls=require', `--tls-certificates=${pki}`];
+    await this.#launch(['nbdkit', '-f', '-U', socket, '-P', pid, ...tls, ...words], pid);
+    return tlsUri(socket, pki);
   }
 
-  /** @returns the URI of the same in TLS; authority and name are checked */
-  async nbdkitTls(): Promise<string> {
-    const pki = this.#path('pki');
-    await mkdir(pki);
-    const authority = await makeAuthority();
-    const server = await authority.issue({ names: ['localhost'] });
-    await writeFile(join(pki, 'ca-cert.pem'), authority.certificate);
-    await writeFile(join(pki, 'server-cert.pem'), server.certificate);
-    await writeFile(join(pki, 'server-key.pem'), server.key);
-    const socket = this.#path('tls.sock');
-    const words = ['-f', '-r', '-U', socket, '--tls=require', `--tls-certificates=${pki}`, '-P', this.#path('tls.pid')];
-    await this.#launch('nbdkit', [...words, 'file', this.#path('disk.raw')], this.#path('tls.pid'));
-    return `nbds+unix:///?socket=${socket}&tls-certificates=${pki}&tls-hostname=localhost`;
+  /** As {@link qemuNbd}, in TLS. */
+  async qemuNbdTls(...words: readonly string[]): Promise<string> {
+    const pki = await this.#certificates();
+    const { socket, pid } = this.#names();
+    const tls = ['--object', `tls-creds-x509,id=tls0,endpoint=server,dir=${pki},verify-peer=no`, '--tls-creds=tls0'];
+    await this.#launch(['qemu-nbd', '-t', '-e', '16', '-k', socket, `--pid-file=${pid}`, ...tls, ...words], pid);
+    return tlsUri(socket, pki);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const server of this.#servers) {
+    for (const server of this.#servers.splice(0)) {
       if (server.exitCode !== null || server.signalCode !== null) continue;
       const ended = once(server, 'exit');
       server.kill('SIGKILL');
       await ended;
     }
-    await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #start(program: string, words: (socket: string, pid: string) => string[]): Promise<string> {
-    const socket = this.#path(`${program}.sock`);
-    const pid = this.#path(`${program}.pid`);
-    await this.#launch(program, words(socket, pid), pid);
-    return `nbd+unix:///?socket=${socket}`;
+  #names(): { readonly socket: string; readonly pid: string } {
+    const name = join(this.#folder, `server-${this.#servers.length}`);
+    return { socket: `${name}.sock`, pid: `${name}.pid` };
   }
 
   /** Waits for the file that the server writes when it takes connections. */
-  async #launch(program: string, words: readonly string[], pid: string): Promise<void> {
-    const server = spawn(program, words, { stdio: 'ignore' });
+  async #launch(words: readonly string[], pid: string): Promise<void> {
+    const server = spawn('setpriv', [...TIED, ...words], { stdio: 'ignore' });
     this.#servers.push(server);
     const signal = AbortSignal.timeout(START_TIMEOUT_MS);
     while (!existsSync(pid)) {
-      if (server.exitCode !== null) throw new Error(`${program} ended with ${server.exitCode}`);
+      if (server.exitCode !== null) throw new Error(`${words.join(' ')} ended with ${server.exitCode}`);
       await delay(10, undefined, { signal });
     }
   }
 
-  #path(name: string): string {
-    return join(this.#folder, name);
+  #certificates(): Promise<string> {
+    this.#pki ??= writeCertificates(join(this.#folder, 'pki'));
+    return this.#pki;
   }
+}
+
+const tlsUri = (socket: string, pki: string): string =>
+  `nbds+unix:///?socket=${socket}&tls-certificates=${pki}&tls-hostname=localhost`;
+
+async function writeCertificates(folder: string): Promise<string> {
+  await mkdir(folder);
+  const authority = await makeAuthority();
+  const server = await authority.issue({ names: ['localhost'] });
+  await writeFile(join(folder, 'ca-cert.pem'), authority.certificate);
+  await writeFile(join(folder, 'server-cert.pem'), server.certificate);
+  await writeFile(join(folder, 'server-key.pem'), server.key);
+  return folder;
 }

@@ -1,0 +1,32 @@
+import { loadNbdUri, NbdClient } from '@vbackup/core/devices';
+
+// URI CONNECTIONS [print]: reads a whole export through the client into a few slots, as a copy does, and drops it; with `print`
+// it prints the bytes in order instead.
+
+const SLOT_LENGTH = 1024 * 1024;
+const SLOTS = 6;
+
+const [uri = '', connections = '1', how] = process.argv.slice(2);
+await using client = await NbdClient.connect({ ...(await loadNbdUri(uri)), connections: Number(connections) });
+const lengthAt = (offset: number): number => Math.min(SLOT_LENGTH, client.size - offset);
+
+async function printAll(): Promise<void> {
+  const slot = Buffer.allocUnsafeSlow(SLOT_LENGTH);
+  for (let offset = 0; offset < client.size; offset += SLOT_LENGTH) {
+    const target = slot.subarray(0, lengthAt(offset));
+    await client.read(offset, target);
+    await new Promise((resolve) => process.stdout.write(target, resolve));
+  }
+}
+
+let next = 0;
+async function drop(slot: Buffer): Promise<void> {
+  while (next < client.size) {
+    const offset = next;
+    next += SLOT_LENGTH;
+    await client.read(offset, slot.subarray(0, lengthAt(offset)));
+  }
+}
+
+if (how === 'print') await printAll();
+else await Promise.all(Array.from({ length: SLOTS }, () => drop(Buffer.allocUnsafeSlow(SLOT_LENGTH))));

@@ -1,0 +1,29 @@
+import { FragmentedBenchFile } from './filemap.js';
+import { IncrementSuite } from './increment.js';
+import { LatencySuite } from './latency.js';
+import { NbdCopyBench } from './nbd-copy.js';
+import { ReadSuite } from './nbd-read.js';
+import { RawFileSuite } from './raw-file.js';
+import { RestoreSuite } from './restore.js';
+import { SparseBenchFile } from './sparse-copy.js';
+import { StartSuite } from './start.js';
+import { StreamSuite } from './stream.js';
+import type { MakeSuite } from './suite.js';
+import { ClientSuite } from './vates-client.js';
+import { VmaBenchFile } from './vma-archive.js';
+
+/** By the names that `--only` takes, in the order in which they run. */
+export const SUITES: Readonly<Record<string, MakeSuite>> = {
+  read: (scale) => ReadSuite.make(scale),
+  raw: (scale) => RawFileSuite.make(scale),
+  stream: (scale) => StreamSuite.make(scale),
+  increment: (scale) => IncrementSuite.make(scale),
+  restore: (scale) => RestoreSuite.make(scale),
+  latency: (scale) => LatencySuite.make(scale),
+  start: () => StartSuite.make(),
+  client: (scale) => ClientSuite.make(scale),
+  copy: ({ size }) => SparseBenchFile.make(size),
+  'nbd-copy': ({ size }) => NbdCopyBench.make(size),
+  map: (scale) => FragmentedBenchFile.make(scale),
+  vma: ({ size }) => VmaBenchFile.make(size),
+};
