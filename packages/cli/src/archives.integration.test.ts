@@ -233,6 +233,46 @@ describe('archives of disks and backups', () => {
       assert.equal(await listed('a.vma'), await listed(fixture));
     });
 
+    it('repack takes some of the devices, and create puts devices of several archives into one', async () => {
+      const golden = (name: string): string => new URL(`../../core/fixtures/vma/${name}`, import.meta.url).pathname;
+      const parts = ['drive-efidisk0', 'drive-scsi0', 'drive-scsi1', 'drive-tpmstate0-backup'];
+      await done(`vma repack ${golden('02-multi-interleaved.vma')} whole.vma`);
+      await done(`vma repack ${golden('02-multi-interleaved.vma')} left.vma -d 1,drive-scsi0`);
+      await done(`vma repack ${golden('02-multi-interleaved.vma')} right.vma --skip 1,drive-scsi0 --compress zstd`);
+      const names = async (path: string): Promise<(string | undefined)[]> =>
+        (await done(`vma list --compat ${path}`))
+          .split('\n')
+          .flatMap((line) => / devname: (\S+)$/.exec(line)?.slice(1) ?? []);
+      assert.deepEqual(await names('left.vma'), parts.slice(0, 2));
+      assert.deepEqual(await names('right.vma'), parts.slice(2));
+      await done('vma config left.vma --all -o conf');
+      const conf = readFileSync(folder.at('conf/qemu-server.conf'), 'utf8');
+      assert.ok(conf.length > 0);
+      const join = `-d format=vma:left.vma -d format=vma:right.vma -c conf/qemu-server.conf -c conf/qemu-server.fw`;
+      const [uuid = ''] = /uuid": ?"([^"]*)/.exec(await done('vma list whole.vma --json'))?.slice(1) ?? [];
+      await done(`vma create joined.vma ${join} --uuid ${uuid}`);
+      same('joined.vma', 'whole.vma');
+      await done('vma create renamed.vma -d format=vma:boot=left.vma:drive-scsi0 -d format=vma:data=right.vma:1');
+      assert.deepEqual(await names('renamed.vma'), ['boot', 'data']);
+      await done('vma extract whole.vma one');
+      await done('vma extract renamed.vma two');
+      same('one/drive-scsi0.raw', 'two/boot.raw');
+      same('one/drive-scsi1.raw', 'two/data.raw');
+    });
+
+    it('--dedup makes the same bytes of the same disks, however they came', async () => {
+      await done('vma create a.vma -d one=disk.raw --dedup --ctime 1700000000');
+      await done('vma create b.vma -d format=vma:a.vma --dedup');
+      await done('vma create other.vma -d one=disk.raw --ctime 1700000000');
+      await done('vma repack other.vma c.vma --dedup');
+      same('a.vma', 'b.vma');
+      same('a.vma', 'c.vma');
+      await done('vma create later.vma -d one=disk.raw --dedup');
+      const [first, later] = ['a.vma', 'later.vma'].map((name) => readFileSync(folder.at(name)));
+      assert.ok(first !== undefined && later !== undefined && !first.equals(later), 'the time is another');
+      assert.ok(first.subarray(12_800).equals(later.subarray(12_800)), 'all but the header is equal');
+    });
+
     for (const [what, line, exitCode, code] of [
       ['an archive that is none', 'vma repack disk.raw x.vma', null, 'VB_VMA_BAD_MAGIC'],
       ['an archive that is not there', 'vma repack none.vma x.vma', 10, 'VB_FILE_NOT_FOUND'],

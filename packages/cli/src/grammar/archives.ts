@@ -8,12 +8,14 @@ export const create = (): Command =>
     .description('make an archive of disks; holes are never read')
     .argument('<archive>', 'a file, - for standard output, or with --pve a folder')
     .addOption(
-      new Option('-d, --device <name=source>', 'a file, a block device or an nbd… URI; again for each').argParser(
-        collect,
-      ),
+      new Option(
+        '-d, --device <name=source>',
+        'a file, a block device, an nbd… URI, or format=vma:<archive>[:<device>]; again for each',
+      ).argParser(collect),
     )
     .addOption(new Option('-c, --conf <file>', 'a configuration file to keep in it; again for each').argParser(collect))
     .addOption(compression())
+    .addOption(dedup())
     .addOption(uuid())
     .addOption(ctime())
     .addOption(pve())
@@ -23,15 +25,20 @@ export const create = (): Command =>
 
 export const repack = (): Command =>
   new Command('repack')
-    .description('write an archive again, every device in order: equal disks become equal bytes')
+    .description('write an archive again, or some of its devices, each in order')
     .argument('<archive>', 'a file, also compressed, or - for standard input')
     .argument('<target>', 'a file, - for standard output, or with --pve a folder')
+    .addOption(
+      new Option('-d, --device <names>', 'only these, separated by commas; by name or number').argParser(collect),
+    )
+    .addOption(new Option('--skip <names>', 'all but these').argParser(collect))
     .addOption(
       new Option('-c, --conf <file>', 'a configuration file instead of the ones in it; again for each').argParser(
         collect,
       ),
     )
     .addOption(compression())
+    .addOption(dedup())
     .addOption(uuid())
     .addOption(ctime())
     .addOption(pve())
@@ -68,6 +75,9 @@ export const importCommand = (): Command =>
     .addOption(new Option('--compress <method>', 'default: "lz4"').choices(['lz4', 'none']));
 
 const compression = (): Option => new Option('--compress <method>', 'default: "none"').choices(['none', 'zstd']);
+
+const dedup = (): Option =>
+  new Option('--dedup', 'a UUID that follows from the devices: equal disks become equal bytes').conflicts('uuid');
 
 const uuid = (): Option => new Option('--uuid <uuid>', 'of the archive (default: a random one)');
 

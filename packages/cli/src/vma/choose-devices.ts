@@ -13,6 +13,20 @@ export interface DeviceMapping {
 export const namedDevices = (devices: readonly VmaDevice[], values: readonly string[]): VmaDevice[] =>
   values.flatMap((value) => value.split(',')).map((name) => deviceOf(devices, name));
 
+export interface DeviceChoice {
+  /** The values of `--device`: none of them means all devices. */
+  readonly named: readonly string[];
+  /** The values of `--skip`. */
+  readonly skipped: readonly string[];
+}
+
+/** The devices of an archive that are wanted, in its order. @throws VBackupError VB_VMA_NOT_FOUND, VB_VMA_DUPLICATE_NAME */
+export function chosenDevices(devices: readonly VmaDevice[], { named, skipped }: DeviceChoice): readonly VmaDevice[] {
+  const wanted = named.length > 0 ? namedDevices(devices, named) : devices;
+  const left = namedDevices(devices, skipped);
+  return devices.filter((device) => wanted.includes(device) && !left.includes(device));
+}
+
 /** `<name>=<target>`, by device. @throws VBackupError VB_VMA_NOT_FOUND, VB_VMA_DUPLICATE_NAME, VB_CLI_USAGE */
 export function mappedDevices(devices: readonly VmaDevice[], values: readonly string[]): DeviceMapping[] {
   const mappings = values.map((value) => mappingOf(devices, value));

@@ -27,7 +27,8 @@ export async function writeArchiveTo(context: CommandContext, request: ArchiveRe
   const { formatUuid, parseUuid, SIDECAR_SUFFIX } = await import('@vbackup/core/vma');
   const vmid = options.number('pve');
   const uuidText = options.text('uuid');
-  const uuid = uuidText === undefined ? ownUuid : parseUuid(uuidText);
+  const named = uuidText === undefined ? ownUuid : parseUuid(uuidText);
+  const uuid = options.flag('dedup') ? ('derived' as const) : named;
   const ctime = options.number('ctime') ?? ownTime;
   const storage = options.text('pve-storage');
   const shape = vmid === undefined ? plain : pveShape({ vmid, storage });

@@ -1,5 +1,6 @@
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { VBackupError } from '../errors/index.js';
+import { type NewVmaDevice, numberDevices } from './specification.js';
 import { VMA_UUID_LENGTH } from './words.js';
 
 /** What tells an archive from every other. Everything else in it follows from its content. */
@@ -37,10 +38,20 @@ export function parseUuid(text: string): Buffer {
   throw new VBackupError('VB_INVALID_ARGUMENT', `${JSON.stringify(text)} is no UUID`, { cure });
 }
 
-/** RFC 9562, version 4: the version in the upper half of byte 6, the variant in the upper two bits of byte 8. */
-function randomUuid(): Buffer {
-  const uuid = randomBytes(VMA_UUID_LENGTH);
-  uuid.writeUInt8(0x40 + (uuid.readUInt8(6) % 0x10), 6);
+/**
+ * The UUID that follows from the names and sizes of the devices: it stands in every extent, so archives of one guest have equal
+ * extents where the disks are equal, and storage that finds duplicates finds them. It does not tell archives apart.
+ */
+export function derivedUuid(devices: readonly NewVmaDevice[]): Buffer {
+  const text = JSON.stringify(['vbackup vma dedup', ...numberDevices(devices).map(({ name, size }) => [name, size])]);
+  return marked(hash('sha256', text, 'buffer').subarray(0, VMA_UUID_LENGTH), 8);
+}
+
+const randomUuid = (): Buffer => marked(randomBytes(VMA_UUID_LENGTH), 4);
+
+/** RFC 9562: the version in the upper half of byte 6, the variant in the upper two bits of byte 8. */
+function marked(uuid: Buffer, version: 4 | 8): Buffer {
+  uuid.writeUInt8(version * 0x10 + (uuid.readUInt8(6) % 0x10), 6);
   uuid.writeUInt8(0x80 + (uuid.readUInt8(8) % 0x40), 8);
   return uuid;
 }

@@ -30,7 +30,7 @@ export { type ImageReadOptions, type VmaFingerprint, VmaImageReader } from './im
 export { type DeviceFacts, isVmstate } from './ledger.js';
 export { backgroundHasher, PIECE_LENGTH, PieceDigests, type PieceHasher, plainHasher } from './piece-digests.js';
 export type { PositionSource } from './position-file.js';
-export { PVE_CONFIG_NAME, type PveConfig, type PveDisk, pveConfig } from './pve-config.js';
+export { PVE_CONFIG_NAME, type PveConfig, type PveDisk, pveConfig, withoutMapsOf } from './pve-config.js';
 export * from './pve-name.js';
 export { type PveRestoreTarget, parseRestoreMap } from './pve-restore-map.js';
 export {

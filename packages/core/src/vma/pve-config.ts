@@ -44,6 +44,20 @@ export function pveConfig({ vmid, disks, base, name }: PveConfig): Buffer {
   return Buffer.from([...kept, ...added, ...disks.map(mapLine)].map((line) => `${line}\n`).join(''));
 }
 
+/**
+ * A configuration as it is for an archive that lacks some devices: qmrestore refuses one that maps a device which is not there.
+ * Everything else stays as it is.
+ */
+export function withoutMapsOf(content: Buffer, devices: readonly string[]): Buffer {
+  // Line by line as bytes: nobody promises that they are UTF-8.
+  const lines = content.toString('latin1').split('\n');
+  const kept = lines.filter((line) => {
+    const device = /^#qmdump#map:[^:]*:([^:]*):/.exec(line)?.[1];
+    return device === undefined || !devices.includes(Buffer.from(device, 'latin1').toString('utf8'));
+  });
+  return kept.length === lines.length ? content : Buffer.from(kept.join('\n'), 'latin1');
+}
+
 /** The lines in front of the first section: snapshots and pending changes are sections. */
 function linesOf(base: Buffer): readonly string[] {
   const lines = base.toString('utf8').split(/\r?\n/);

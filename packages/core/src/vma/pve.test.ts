@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { decodeArchive } from '../testing/vma-archive.js';
 import { loadVmaFixture } from '../testing/vma-fixture.js';
-import { type PveDisk, pveConfig } from './pve-config.js';
+import { type PveDisk, pveConfig, withoutMapsOf } from './pve-config.js';
 import { pveArchiveName, pveDeviceName, pvePartialPath } from './pve-name.js';
 
 const GiB = 1024 ** 3;
@@ -104,5 +104,23 @@ describe('pveConfig', () => {
       assert.throws(() => pveConfig({ vmid: 100, disks }), { code: 'VB_INVALID_ARGUMENT' });
     }
     assert.throws(() => pveConfig({ vmid: 100, disks: [], name: 'a\nargs: x' }), { code: 'VB_INVALID_ARGUMENT' });
+  });
+});
+
+describe('withoutMapsOf', () => {
+  const conf = Buffer.concat([
+    Buffer.from(
+      'scsi0: local:0\r\n#qmdump#map:scsi0:drive-scsi0:local:raw:\n#qmdump#map:scsi1:drive-scsi1:local:raw:\n',
+    ),
+    Buffer.from([0xff, 0xfe, 0x0a]),
+    Buffer.from('#qmdump#map:odd'),
+  ]);
+
+  it('takes out the lines of devices that are left out, and leaves every other byte', () => {
+    const [kept] = conf.toString('latin1').split('#qmdump#map:scsi1');
+    const tail = conf.subarray(conf.indexOf(0xff));
+    assert.deepEqual(withoutMapsOf(conf, ['drive-scsi1']), Buffer.concat([Buffer.from(kept ?? '', 'latin1'), tail]));
+    assert.equal(withoutMapsOf(conf, ['drive-scsi2', 'scsi1']), conf);
+    assert.equal(withoutMapsOf(conf, []), conf);
   });
 });

@@ -1,16 +1,19 @@
 import { createHash } from 'node:crypto';
-import { resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, resolve } from 'node:path';
 import type { Hypervisor, JoinedSource } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { EXIT } from '../../exit-codes.js';
 import { isNbdUri } from '../../subject.js';
 import { usageError } from '../../usage.js';
+import { ArchiveShelf } from '../../vma/archive-devices.js';
 import { archiveNotes } from '../../vma/archive-notes.js';
-import { type DeviceSource, deviceSources } from '../../vma/device-source.js';
+import { ARCHIVE_FORMAT, type DeviceSource, deviceSources } from '../../vma/device-source.js';
 import { readConfigs } from '../../vma/read-configs.js';
 import { writeArchiveTo } from '../../vma/write-archive-to.js';
 import type { CommandContext, Outcome } from '../command.js';
 
-/** Makes an archive of disk images, devices and NBD exports. */
+/** Makes an archive of disk images, devices, NBD exports and devices of other archives. */
 export async function vmaCreate(context: CommandContext): Promise<Outcome> {
   const { invocation, world } = context;
   const [target] = invocation.operands;
@@ -19,15 +22,21 @@ export async function vmaCreate(context: CommandContext): Promise<Outcome> {
   if (devices.length === 0) throw usageError('no device was named', 'name one: --device drive-scsi0=disk.raw');
   const configuration = await readConfigs(context);
   const { JoinedHypervisor, plainShape } = await import('@vbackup/core/backup/archive');
+  const path = target === '-' ? '-' : resolve(world.cwd, target);
+  await using shelf = new ArchiveShelf(context, path === '-' ? tmpdir() : dirname(path));
   const connections: Hypervisor[] = [];
   try {
     const sources: JoinedSource[] = [];
     for (const device of devices) {
-      const hypervisor = await connectTo(context, device);
-      connections.push(hypervisor);
-      sources.push({ hypervisor, selector: device.selector, name: device.name });
+      const found =
+        device.format === ARCHIVE_FORMAT
+          ? await archiveParts(context, shelf, device)
+          : [await connectTo(context, device)];
+      connections.push(...found.map(({ hypervisor }) => hypervisor));
+      sources.push(...found);
     }
-    const guest = guestOf(target === '-' ? '-' : resolve(world.cwd, target), devices);
+    refuseTwice(sources);
+    const guest = guestOf(path, devices);
     await using hypervisor = new JoinedHypervisor({ guest, sources, configuration });
     const notes = await archiveNotes(context);
     const source = { hypervisor, hypervisorName: 'archive', selector: guest.id, notes };
@@ -38,17 +47,54 @@ export async function vmaCreate(context: CommandContext): Promise<Outcome> {
   return { done: 1, failed: 0, exitCode: EXIT.done };
 }
 
-async function connectTo(context: CommandContext, device: DeviceSource): Promise<Hypervisor> {
+async function connectTo(context: CommandContext, device: DeviceSource): Promise<JoinedSource> {
   const { plugins, signal, output, world } = context;
-  const { selector, format, size } = device;
+  const { selector, format, size, name = '' } = device;
   if (size !== undefined) {
     const { InputHypervisor } = await import('@vbackup/core/backup/archive');
-    return new InputHypervisor({ chunks: world.stdin(), size, name: 'standard input' });
+    return {
+      hypervisor: new InputHypervisor({ chunks: world.stdin(), size, name: 'standard input' }),
+      selector,
+      name,
+    };
   }
-  return plugins.connect(isNbdUri(selector) ? 'nbd' : 'file', {
+  const hypervisor = await plugins.connect(isNbdUri(selector) ? 'nbd' : 'file', {
     flags: format === undefined ? {} : { 'file-format': format },
     signal,
     onWarning: ({ code, message }) => output.warning(code, message),
+  });
+  return { hypervisor, selector, name };
+}
+
+/** Each device of an archive as a guest of its own. */
+async function archiveParts(
+  { output }: CommandContext,
+  shelf: ArchiveShelf,
+  { selector, name }: DeviceSource,
+): Promise<JoinedSource[]> {
+  const { VmaHypervisor } = await import('@vbackup/core/backup/archive');
+  const { opened, name: path, devices } = await shelf.devices(selector);
+  if (name !== undefined && devices.length !== 1) {
+    const all = devices.map((device) => device.name).join(', ') || 'none';
+    throw usageError(
+      `${path} has not one device to be called ${name}, it has ${all}`,
+      `name one: ${name}=${path}:<device>`,
+    );
+  }
+  const warn = ({ code, message }: { code: string; message: string }): void => output.warning(code, message);
+  return devices.map((device) => ({
+    hypervisor: new VmaHypervisor({ archive: opened.archive, path, vmstate: true, devices: [device], warn }),
+    selector: path,
+    name: name ?? device.name,
+  }));
+}
+
+function refuseTwice(sources: readonly JoinedSource[]): void {
+  const names = sources.map(({ name }) => name);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice === undefined) return;
+  throw new VBackupError('VB_VMA_DUPLICATE_NAME', `two devices are called ${twice}`, {
+    cure: 'give one another name: --device format=vma:<name>=<archive>:<device>',
   });
 }
 

@@ -25,4 +25,28 @@ describe('vma repack', () => {
       'b.vma.sha256s',
     ]);
   });
+
+  const golden = join(VMA_FIXTURES, '02-multi-interleaved.vma');
+  for (const [what, line, code, exitCode] of [
+    ['leaving out everything', `repack ${golden} x.vma --skip 1,2,3,4`, 'VB_CLI_USAGE', 2],
+    ['a device that is not there', `repack ${golden} x.vma -d drive-scsi9`, 'VB_VMA_NOT_FOUND', 10],
+    ['two UUIDs', `repack ${golden} x.vma --dedup --uuid 0d8fc66faccb4b1e8b2464002cba376f`, 'VB_CLI_USAGE', 2],
+    [
+      'devices of one name',
+      `create x.vma -d format=vma:${golden} -d format=vma:${golden}`,
+      'VB_VMA_DUPLICATE_NAME',
+      14,
+    ],
+    ['one name for several devices', `create x.vma -d format=vma:one=${golden}`, 'VB_CLI_USAGE', 2],
+    ['devices from standard input', 'create x.vma -d format=vma:-', 'VB_CLI_USAGE', 2],
+    ['a device that another archive lacks', `create x.vma -d format=vma:${golden}:nothing`, 'VB_VMA_NOT_FOUND', 10],
+    ['an archive that is not there', 'create x.vma -d format=vma:none.vma:drive-scsi0', 'VB_FILE_NOT_FOUND', 10],
+    ['a size of what is no stream', `create x.vma -d format=vma:size=1M:${golden}`, 'VB_CLI_USAGE', 2],
+    ['a name that --device could not say again', 'create x.vma -d a,b=disk.raw', 'VB_CLI_USAGE', 2],
+  ] as const) {
+    it(`refuses ${what}`, async () => {
+      await program.refused(`vma ${line}`, code, exitCode);
+      assert.ok(!(await readdir(program.folder)).some((name) => name.startsWith('x.vma')));
+    });
+  }
 });

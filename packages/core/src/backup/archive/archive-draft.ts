@@ -5,6 +5,7 @@ import {
   type ArchiveOutput,
   backgroundHasher,
   DigestingSink,
+  derivedUuid,
   newIdentity,
   type Sidecar,
   type VmaIdentity,
@@ -25,7 +26,8 @@ export interface NewArchive {
   readonly output: ArchiveOutput;
   /** Where the digests go; null for none. */
   readonly sidecarPath: string | null;
-  readonly uuid?: Buffer | undefined;
+  /** Default: a random one. `derived`: the one that follows from the names and sizes of the devices. */
+  readonly uuid?: Buffer | 'derived' | undefined;
   /** Seconds since 1970, UTC; default: when the disks were frozen. */
   readonly ctime?: number | undefined;
   readonly shape: ShapeArchive;
@@ -99,7 +101,8 @@ export class ArchiveDraft implements BackupDraft {
     const devices = disks.map(({ size }, at) => ({ name: shape.devices[at] ?? '', size }));
     const lengths = new Map(disks.map(({ size }, at) => [at + 1, size]));
     const sink = new DigestingSink(archive.output, { hasher: backgroundHasher, lengths });
-    const identity = newIdentity({ uuid: archive.uuid, ctime: archive.ctime, now: time });
+    const uuid = archive.uuid === 'derived' ? derivedUuid(devices) : archive.uuid;
+    const identity = newIdentity({ uuid, ctime: archive.ctime, now: time });
     const writer = await VmaWriter.open({ ...identity, configs: shape.configs, devices }, sink, { signal });
     const names = new Map(disks.map(({ name }, at) => [name, shape.devices[at] ?? '']));
     const configs = shape.configs.map(({ name }) => name);

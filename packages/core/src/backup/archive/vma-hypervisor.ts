@@ -19,6 +19,8 @@ export interface OpenedArchive {
   readonly path: string;
   /** The guest's memory counts as a disk. */
   readonly vmstate: boolean;
+  /** Only these; default: all. */
+  readonly devices?: readonly VmaDevice[] | undefined;
   readonly warn: (warning: Warning) => void;
 }
 
@@ -56,8 +58,8 @@ export class VmaHypervisor implements Hypervisor {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   #devices(): readonly VmaDevice[] {
-    const { archive, vmstate, warn } = this.#opened;
-    return archive.header.devices.filter((device) => {
+    const { archive, vmstate, devices = archive.header.devices, warn } = this.#opened;
+    return devices.filter((device) => {
       if (vmstate || !isVmstate(device)) return true;
       warn({ code: 'VB_UNSUPPORTED', message: 'the memory of the guest (vmstate) is left out: it is no disk' });
       return false;
