@@ -1,1 +1,1 @@
-export { OverlayFolder } from './overlay-folder.js';
+export { OverlayFolder, type OverlayKey } from './overlay-folder.js';

@@ -18,8 +18,8 @@ describe('OverlayFolder', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  const disk = (name = 'vda', size = SIZE): ServedDisk => ({
-    name,
+  const disk = (size = SIZE): ServedDisk => ({
+    name: 'as it is shown',
     description: '',
     size,
     changedSince: [],
@@ -32,13 +32,13 @@ describe('OverlayFolder', () => {
 
   const written = async (name = 'vda'): Promise<void> => {
     await using overlays = await OverlayFolder.open(path);
-    await using overlaid = await overlays.layOver(disk(name), 'backup 1');
+    await using overlaid = await overlays.layOver(disk(), { identity: 'backup 1', name });
     await overlaid.writes?.write(SIZE - 512, Buffer.alloc(512, 7));
   };
 
-  const attempt = async (base: ServedDisk, id = 'backup 1'): Promise<Buffer> => {
+  const attempt = async (base: ServedDisk, { identity = 'backup 1', name = 'vda' } = {}): Promise<Buffer> => {
     await using overlays = await OverlayFolder.open(path);
-    await using overlaid = await overlays.layOver(base, id);
+    await using overlaid = await overlays.layOver(base, { identity, name });
     const bytes = Buffer.alloc(1024);
     await overlaid.read(SIZE - 1024, bytes);
     return bytes;
@@ -66,17 +66,17 @@ describe('OverlayFolder', () => {
     await written();
     const others: readonly (readonly [ServedDisk, string])[] = [
       [disk(), 'backup 2'],
-      [disk('vda', SIZE + 512), 'backup 1'],
+      [disk(SIZE + 512), 'backup 1'],
     ];
-    for (const [base, id] of others) {
-      await assert.rejects(attempt(base, id), {
+    for (const [base, identity] of others) {
+      await assert.rejects(attempt(base, { identity }), {
         code: 'VB_OVERLAY_OTHER',
         message: /vda of backup 1 with/,
         cure: /serve/,
       });
     }
     await rename(join(path, 'vda.overlay'), join(path, 'vdb.overlay'));
-    await assert.rejects(attempt(disk('vdb')), { code: 'VB_OVERLAY_OTHER' });
+    await assert.rejects(attempt(disk(), { name: 'vdb' }), { code: 'VB_OVERLAY_OTHER' });
     await rename(join(path, 'vdb.overlay'), join(path, 'vda.overlay'));
     assert.equal((await attempt(disk()))[1023], 7, 'and is what it was');
   });

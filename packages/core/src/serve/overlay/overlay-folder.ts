@@ -14,6 +14,14 @@ import { fileStore } from './overlay-store.js';
 const SUFFIX = '.overlay';
 const LONGEST_NAME = 200;
 
+/** What an overlay is found by, however its disk is shown to clients. */
+export interface OverlayKey {
+  /** What the bytes beneath are, and stay: the id of a backup, a file of such a length and time. */
+  readonly identity: string;
+  /** Of the disk; its file is named by it. */
+  readonly name: string;
+}
+
 /**
  * A folder with one overlay for each disk that is served writable. It belongs to one process at a time; disposing lets
  * go of it, after the disks of it were closed.
@@ -41,12 +49,11 @@ export class OverlayFolder implements AsyncDisposable {
 
   /**
    * The disk with what was written to it before, or a new overlay. The disk is the result's to close from then on.
-   * @param baseId - what the bytes of the disk are, and stay: the id of a backup, a digest
    * @throws VBackupError VB_OVERLAY_OTHER, VB_OVERLAY_DAMAGED, VB_NO_SPACE, VB_ACCESS_DENIED, VB_IO
    */
-  async layOver(disk: ServedDisk, baseId: string): Promise<ServedDisk> {
-    const base = { id: baseId, disk: disk.name, size: disk.size };
-    const path = join(this.path, fileNameOf(disk.name));
+  async layOver(disk: ServedDisk, { identity, name }: OverlayKey): Promise<ServedDisk> {
+    const base = { id: identity, disk: name, size: disk.size };
+    const path = join(this.path, fileNameOf(name));
     if ((await ignoringMissing(() => stat(path))) === null) await create(path, base);
     return new OverlayDisk(disk, await openOverlay(path, base));
   }
