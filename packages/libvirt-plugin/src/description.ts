@@ -39,5 +39,29 @@ export const LIBVIRT_DESCRIPTION = {
       description: 'the folder of the socket that the disks are read from (default: /var/tmp)',
       placeholder: 'FOLDER',
     },
+    'nbd-tls-certificates': {
+      type: 'string',
+      description: 'the folder with ca-cert.pem, client-cert.pem and client-key.pem, to read disks of another host',
+      placeholder: 'FOLDER',
+    },
+    'nbd-host': {
+      type: 'string',
+      description: "how the other host is reached, and what its certificate must name (default: the URI's host)",
+      placeholder: 'HOST',
+    },
+    'nbd-port': {
+      type: 'number',
+      description: 'the port of the other host on which QEMU offers the disks (default: 10809)',
+      placeholder: 'PORT',
+    },
+    'nbd-listen': {
+      type: 'string',
+      description: 'the address of the other host on which QEMU offers the disks (default: the same as nbd-host)',
+      placeholder: 'ADDRESS',
+    },
+    'nbd-insecure': {
+      type: 'boolean',
+      description: 'read the disks of another host in clear text, which anyone who reaches the port can do as well',
+    },
   },
 } as const satisfies PluginDescription;

@@ -12,6 +12,7 @@ describe('the options of libvirt', () => {
       pause: false,
       scratchFolder: '/var/tmp',
       socketFolder: '/var/tmp',
+      nbd: { certificates: null, insecure: false, host: null, port: 10_809, listen: null },
     });
   });
 
@@ -35,6 +36,10 @@ describe('the options of libvirt', () => {
     { scratch: 'tmp' },
     { 'socket-folder': `/${'x'.repeat(40)}` },
     { pause: 'perhaps' },
+    { 'nbd-port': 0 },
+    { 'nbd-port': 65_536 },
+    { 'nbd-host': '' },
+    { 'nbd-insecure': true, 'nbd-tls-certificates': '/pki' },
   ]) {
     it(`refuse ${JSON.stringify(values)}`, () => {
       assert.throws(() => parseOptions(values), { code: 'VB_PLUGIN_OPTION' });

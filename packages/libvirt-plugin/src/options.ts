@@ -13,7 +13,22 @@ export interface LibvirtOptions {
   readonly pause: boolean;
   readonly scratchFolder: string;
   readonly socketFolder: string;
+  readonly nbd: RemoteNbdOptions;
 }
+
+/** How the disks of a domain on another host are read. */
+export interface RemoteNbdOptions {
+  readonly certificates: string | null;
+  readonly insecure: boolean;
+  /** Null: that of the URI. */
+  readonly host: string | null;
+  readonly port: number;
+  /** Null: the same as the host. */
+  readonly listen: string | null;
+}
+
+/** The port that IANA gave to NBD. */
+const NBD_PORT = 10_809;
 
 const ValuesSchema = z.object({
   uri: z.string().default(''),
@@ -25,7 +40,13 @@ const ValuesSchema = z.object({
   pause: z.boolean().default(false),
   scratch: z.string().default('/var/tmp'),
   'socket-folder': z.string().default('/var/tmp'),
+  'nbd-tls-certificates': z.string().min(1).optional(),
+  'nbd-host': z.string().min(1).optional(),
+  'nbd-port': z.number().int().min(1).max(65_535).default(NBD_PORT),
+  'nbd-listen': z.string().min(1).optional(),
+  'nbd-insecure': z.boolean().default(false),
 });
+type Values = z.infer<typeof ValuesSchema>;
 
 /** sockaddr_un holds 108 bytes with the end, and the socket lies in the folder under a name of its own. */
 const LONGEST_SOCKET_FOLDER = 40;
@@ -61,6 +82,20 @@ export function parseOptions(values: OptionValues): LibvirtOptions {
     pause,
     scratchFolder: scratch,
     socketFolder,
+    nbd: remoteNbd(parsed.data),
+  };
+}
+
+function remoteNbd(values: Values): RemoteNbdOptions {
+  const certificates = values['nbd-tls-certificates'] ?? null;
+  const insecure = values['nbd-insecure'];
+  if (insecure && certificates !== null) throw invalid('nbd-insecure', 'it does not fit together with certificates');
+  return {
+    certificates,
+    insecure,
+    host: values['nbd-host'] ?? null,
+    port: values['nbd-port'],
+    listen: values['nbd-listen'] ?? null,
   };
 }
 

@@ -3,11 +3,12 @@ import type { SnapshotRequest, WithSignal } from '@vbackup/core';
 import { type CheckpointOwner, newCheckpointXml } from '../checkpoint/index.js';
 import { isLibvirtError } from '../connection/index.js';
 import { jobXml } from '../job/index.js';
-import type { LibvirtOptions } from '../options.js';
 import { type Base, sinceOf } from './base.js';
 import type { ChosenDisks } from './choose-disks.js';
 import type { LibvirtContext } from './context.js';
 import type { GuestPlace } from './guest-id.js';
+import type { JobAccess } from './job-access.js';
+import { scratchName } from './job-files.js';
 import type { JobEntry } from './journal.js';
 import { whileQuiet } from './quiet.js';
 import { dropCheckpoint } from './release.js';
@@ -20,6 +21,7 @@ export interface JobRequest extends WithSignal {
   /** Names the checkpoint, the socket and the scratch files. */
   readonly name: string;
   readonly request: SnapshotRequest;
+  readonly access: JobAccess;
 }
 
 export interface BegunJob {
@@ -51,13 +53,13 @@ async function begin(context: LibvirtContext, job: JobRequest): Promise<BegunJob
   const { place, chosen, base, request, signal } = job;
   const { journal } = request;
   const { domain } = place;
-  const files = filesOf(context.options, job);
+  const files = filesOf(context.options.scratchFolder, job);
   const disks = chosen.disks.map((choice, at) => ({
     target: choice.disk.target,
     scratch: files.scratches[at] ?? '',
     since: sinceOf(base, choice),
   }));
-  const xml = jobXml({ server: { kind: 'unix', socket: files.socket }, disks, leftOut: chosen.others });
+  const xml = jobXml({ server: job.access.server, disks, leftOut: chosen.others });
   const checkpointXml = checkpointXmlOf(job);
   const entry: JobEntry = {
     step: 'job',
@@ -87,19 +89,7 @@ function checkpointXmlOf({ chosen, name, owner, request }: JobRequest): string |
   return newCheckpointXml({ name, owner, tracked, untracked: [...targets('untracked'), ...chosen.others] });
 }
 
-function filesOf(
-  { scratchFolder, socketFolder }: Pick<LibvirtOptions, 'scratchFolder' | 'socketFolder'>,
-  { name, place, chosen }: JobRequest,
-): Pick<JobEntry, 'socket' | 'scratches'> {
-  const scratches = chosen.disks.map(({ disk }) => join(scratchFolder, `${name}.${disk.target}.scratch`));
-  return { socket: join(socketFolder, socketName(name, place)), scratches };
-}
-
-const socketName = (name: string, { disk }: GuestPlace): string =>
-  disk === null ? `${name}.sock` : `${name}.${disk}.sock`;
-
-/** Whether a socket is called like those of the same chain's runs. */
-export function isSocketOf(socket: string, repositoryId: string, { disk }: GuestPlace): boolean {
-  const match = /^vbackup-([0-9a-z]{8})-[0-9a-z]{26}(?:\.([^.]+))?\.sock$/.exec(socket);
-  return match?.[1] === repositoryId.slice(0, 8) && (match[2] ?? null) === disk;
+function filesOf(folder: string, { name, place, chosen, access }: JobRequest): Pick<JobEntry, 'socket' | 'scratches'> {
+  const scratches = chosen.disks.map(({ disk }) => join(folder, scratchName(name, disk.target, place)));
+  return { socket: access.server.kind === 'unix' ? access.server.socket : null, scratches };
 }

@@ -14,13 +14,15 @@ export interface ConfigurationQuestion extends WithSignal {
   readonly description: DomainDescription;
   readonly disks: readonly ReadChoice[];
   readonly checkpoint: string | null;
+  /** The URI of another machine, whose files cannot be read here; null for this one. */
+  readonly remote: string | null;
 }
 
 /** The machine's records, and the files that it starts from where they lie on this machine. */
 export async function configurationOf(
   context: LibvirtContext,
   libvirt: LibvirtConnection,
-  { domain, description, disks, checkpoint, signal }: ConfigurationQuestion,
+  { domain, description, disks, checkpoint, remote, signal }: ConfigurationQuestion,
 ): Promise<readonly ConfigurationFile[]> {
   const { autostart, persistent } = await libvirt.findDomain({ uuid: domain }, { signal });
   const files = [
@@ -32,6 +34,10 @@ export async function configurationOf(
     files.push(
       text('checkpoint.xml', await libvirt.checkpointXml(domain, checkpoint, { signal, withoutDomain: true })),
     );
+  }
+  if (remote !== null) {
+    for (const { path } of description.bootFiles) warnNotSaved(context, path, `it lies on another host, ${remote}`);
+    return files;
   }
   for (const { disk } of disks) {
     const { source, format, type } = disk.image;
@@ -69,7 +75,11 @@ async function attempt<T>(context: LibvirtContext, path: string, work: () => Pro
   } catch (error) {
     if (error instanceof Error && error.name === 'AbortError') throw error;
     const why = error instanceof Error ? error.message : String(error);
-    context.warn({ code: 'VB_LIBVIRT_FILE', message: `not saved with the backup: ${path}: ${why}` });
+    warnNotSaved(context, path, why);
     return null;
   }
+}
+
+function warnNotSaved(context: LibvirtContext, path: string, why: string): void {
+  context.warn({ code: 'VB_LIBVIRT_FILE', message: `not saved with the backup: ${path}: ${why}` });
 }

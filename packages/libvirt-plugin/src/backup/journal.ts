@@ -15,7 +15,8 @@ const EntrySchema = z.discriminatedUnion('step', [
   z.object({
     step: z.literal('job'),
     domain,
-    socket: z.string(),
+    /** Null if the job is one on another host, over TCP. */
+    socket: z.string().nullable(),
     scratches: z.array(z.string()),
     /** That is made with the job; null if there is none. */
     checkpoint: z.string().nullable(),

@@ -3,7 +3,7 @@ import type { WithSignal } from '@vbackup/core';
 import { descriptionOf, isOfRepository, parseCheckpointXml } from '../checkpoint/index.js';
 import { type DomainFacts, isLibvirtError, type LibvirtConnection } from '../connection/index.js';
 import type { JobEntry } from './journal.js';
-import { abortJob, findJob } from './running-job.js';
+import { abortJob, findJob, isJobOf } from './running-job.js';
 
 /** After the backup is durable: ends the job and deletes the checkpoints that the new one replaces. Idempotent. */
 export async function finishJob(libvirt: LibvirtConnection, job: JobEntry, options: WithSignal): Promise<void> {
@@ -76,11 +76,11 @@ async function endJob(libvirt: LibvirtConnection, job: JobEntry, options: WithSi
   const domain = await domainOrNull(libvirt, job.domain, options);
   if (domain?.active === true) {
     const running = await findJob(libvirt, job.domain, options);
-    if (running?.socket === job.socket) await abortJob(libvirt, job.domain, options);
+    if (isJobOf(running, job)) await abortJob(libvirt, job.domain, options);
     await resumeAfterFullScratch(libvirt, job.domain, options);
   }
-  // libvirt removes them itself, unless it was killed.
-  for (const file of [job.socket, ...job.scratches]) await rm(file, { force: true });
+  // libvirt removes them itself, unless it was killed; those of another host are out of reach.
+  if (job.socket !== null) for (const file of [job.socket, ...job.scratches]) await rm(file, { force: true });
   return domain;
 }
 

@@ -1,12 +1,22 @@
-import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VBackupError, type WithSignal } from '@vbackup/core';
 import { isLibvirtError, type JobFacts, type LibvirtConnection } from '../connection/index.js';
 import { parseJob, type RunningJob } from '../job/index.js';
+import type { JobEntry } from './journal.js';
 
 const POLL_MS = 100;
 const END_TIMEOUT_MS = 30_000;
 const STUCK = /backup job data missing/;
+
+/** Whether the job that runs is that of an entry: over TCP, only its scratch files have a name. */
+export function isJobOf(
+  running: RunningJob | null,
+  { socket, scratches }: Pick<JobEntry, 'socket' | 'scratches'>,
+): boolean {
+  if (running === null) return false;
+  if (socket !== null) return running.socket === socket;
+  return running.socket === null && running.scratches.some((scratch) => scratches.includes(scratch));
+}
 
 /**
  * The backup job that runs; null if none does.
@@ -24,17 +34,16 @@ export async function findJob(
 /**
  * Makes sure that no job runs before one is begun: libvirt would block for 30 s, and nothing could be said about the cause.
  * A job of an earlier run of the same chain is dead, for the place in the repository is locked: it is ended.
- * @param isDead - by the name of the socket
  * @throws VBackupError VB_LIBVIRT_JOB, VB_LIBVIRT_JOB_STUCK
  */
 export async function clearWay(
   libvirt: LibvirtConnection,
-  { domain, isDead }: { readonly domain: string; readonly isDead: (socketName: string) => boolean },
+  { domain, isDead }: { readonly domain: string; readonly isDead: (job: RunningJob) => boolean },
   options: WithSignal,
 ): Promise<RunningJob | null> {
   const { state, operation } = await jobFactsOf(libvirt, domain, options);
   const job = await findJob(libvirt, domain, options);
-  if (job?.socket !== undefined && job.socket !== null && isDead(basename(job.socket))) {
+  if (job !== null && isDead(job)) {
     await abortJob(libvirt, domain, options);
     return job;
   }

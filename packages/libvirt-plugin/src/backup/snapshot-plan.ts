@@ -8,6 +8,8 @@ import type { GuestPlace } from './guest-id.js';
 /** What is known before anything is done to a domain. */
 export interface SnapshotPlan {
   readonly libvirt: LibvirtConnection;
+  /** The URI that leads to another machine; null for this one. */
+  readonly remote: string | null;
   readonly facts: DomainFacts;
   readonly place: GuestPlace;
   readonly description: DomainDescription;

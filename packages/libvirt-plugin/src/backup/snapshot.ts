@@ -7,7 +7,6 @@ import {
   type Snapshot,
   type SnapshotDisk,
   type SnapshotRequest,
-  UnsupportedError,
   VBackupError,
   type WithSignal,
 } from '@vbackup/core';
@@ -22,12 +21,14 @@ import type { LibvirtConnection } from '../connection/index.js';
 import { parseDomain } from '../domain/index.js';
 import { dirtyContext } from '../job/index.js';
 import { findBase, sinceOf } from './base.js';
-import { type BegunJob, beginJob, isSocketOf } from './begin-job.js';
+import { type BegunJob, beginJob } from './begin-job.js';
 import { type ChosenDisks, chooseDisks, type ReadChoice } from './choose-disks.js';
 import { configurationOf } from './configuration.js';
 import type { JobExport, LibvirtContext } from './context.js';
 import { ExplainedReader } from './explained-reader.js';
 import { parseGuestId } from './guest-id.js';
+import { type JobAccess, jobAccess, requireWay } from './job-access.js';
+import { isOfChain } from './job-files.js';
 import type { JobEntry } from './journal.js';
 import { takeOffline } from './offline/take-offline.js';
 import { withoutBitmapsInOldImages } from './old-images.js';
@@ -35,7 +36,7 @@ import { readChanges } from './read-changes.js';
 import { finishJob, undoJob } from './release.js';
 import { clearWay } from './running-job.js';
 import type { SnapshotPlan } from './snapshot-plan.js';
-import { isRemote } from './uri.js';
+import { remoteUri, requireLocal } from './uri.js';
 import { explain, JobWatch } from './watch.js';
 
 /** Cleaning up has a time of its own, for the user's signal may have been raised; what is left waits for `recover`. */
@@ -48,9 +49,10 @@ export async function takeSnapshot(
   request: SnapshotRequest,
   options: WithSignal = {},
 ): Promise<Snapshot> {
-  if (isRemote(context.options.uri)) throw remote(context.options.uri);
   const plan = await planSnapshot(context, guest, request, options);
-  return plan.facts.active ? takeOnline(context, plan, options) : takeOffline(context, plan, options);
+  if (plan.facts.active) return takeOnline(context, plan, options);
+  requireLocal(plan.remote, plan.facts.name);
+  return takeOffline(context, plan, options);
 }
 
 async function planSnapshot(
@@ -64,13 +66,16 @@ async function planSnapshot(
   const { repositoryId, since } = request;
   const record = since === null ? null : parseCheckpointRecord(since);
   const libvirt = await context.link.get();
+  const remote = await remoteUri(libvirt, context.options.uri, { signal });
+  // Before anything is done: how its disks could be read.
+  if (remote !== null) requireWay(context.options.nbd, remote);
   const facts = await libvirt.findDomain({ uuid: domain }, { signal });
   const description = parseDomain(await libvirt.domainXml(domain, { signal }));
   const { exclude: excluded } = context.options;
   const wanted = chooseDisks(description, { only: place.disk, excluded, warn: context.warn });
-  const chosen = await withoutBitmapsInOldImages(wanted);
+  const chosen = remote === null ? await withoutBitmapsInOldImages(wanted) : wanted;
   const owner = { repositoryId, guestId: guest.id };
-  return { libvirt, facts, place, description, chosen, record, owner, request };
+  return { libvirt, remote, facts, place, description, chosen, record, owner, request };
 }
 
 async function takeOnline(context: LibvirtContext, plan: SnapshotPlan, options: WithSignal): Promise<Snapshot> {
@@ -78,16 +83,18 @@ async function takeOnline(context: LibvirtContext, plan: SnapshotPlan, options: 
   const { signal } = options;
   const { domain } = place;
   const { repositoryId, journal } = request;
-  await clearWay(libvirt, { domain, isDead: (socket) => isSocketOf(socket, repositoryId, place) }, options);
+  await clearWay(libvirt, { domain, isDead: (job) => isOfChain(job, repositoryId, place) }, options);
   const base = await findBase(libvirt, { domain, since: record, owner, journal, signal });
   const name = checkpointName(repositoryId, makeUlid());
+  const access = await jobAccess(context.options, { name, place, remote: plan.remote });
   // What fails from here on is undone by `recover`, from the journal.
-  const job = await beginJob(context, { place, chosen, base, owner, name, request, signal });
+  const job = await beginJob(context, { place, chosen, base, owner, name, request, access, signal });
   const watch = new JobWatch(context, job.entry);
   try {
-    const disks = await disksOf(context, { chosen, job, watch }, options);
+    const disks = await disksOf(context, { chosen, job, watch, access }, options);
     const checkpoint = request.keepCheckpoint ? await checkpointOf(libvirt, { chosen, job, disks }, options) : null;
-    const asked = { domain, description, disks: chosen.disks, checkpoint: job.entry.checkpoint, signal };
+    const { remote } = plan;
+    const asked = { domain, description, disks: chosen.disks, checkpoint: job.entry.checkpoint, remote, signal };
     const configuration = await configurationOf(context, libvirt, asked);
     return new LibvirtSnapshot(context, { job, watch, disks, checkpoint, configuration });
   } catch (error) {
@@ -101,11 +108,12 @@ interface Begun {
   readonly chosen: ChosenDisks;
   readonly job: BegunJob;
   readonly watch: JobWatch;
+  readonly access: JobAccess;
 }
 
 async function disksOf(
   context: LibvirtContext,
-  { chosen, job, watch }: Begun,
+  { chosen, job, watch, access }: Begun,
   options: WithSignal,
 ): Promise<readonly SnapshotDisk[]> {
   const disks: SnapshotDisk[] = [];
@@ -114,11 +122,11 @@ async function disksOf(
     const since = sinceOf(job.base, choice);
     const dirty = since === null ? null : dirtyContext(disk.target);
     const contexts = dirty === null ? [] : [dirty];
-    await using source = await context.openExport(connectOptions(job.entry, disk.target, contexts, options));
+    await using source = await context.openExport(connectOptions(access, disk.target, contexts, options));
     const changes = await readChanges(source, { target: disk.target, context: dirty, base: job.base }, options);
     const told = (error: unknown, asked?: WithSignal): Promise<unknown> => explain(error, watch, asked);
     const open = async (use: OpenDiskOptions): Promise<ExplainedReader> =>
-      new ExplainedReader(await openReader(context, { entry: job.entry, watch, target: disk.target }, use), told);
+      new ExplainedReader(await openReader(context, { access, watch, target: disk.target }, use), told);
     disks.push({
       name: disk.target,
       id: disk.target,
@@ -133,23 +141,24 @@ async function disksOf(
 
 async function openReader(
   context: LibvirtContext,
-  { entry, watch, target }: { readonly entry: JobEntry; readonly watch: JobWatch; readonly target: string },
+  { access, watch, target }: { readonly access: JobAccess; readonly watch: JobWatch; readonly target: string },
   use: OpenDiskOptions,
 ): Promise<JobExport> {
   try {
-    return await context.openExport({ ...connectOptions(entry, target, [], use), connections: use.connections });
+    return await context.openExport({ ...connectOptions(access, target, [], use), connections: use.connections });
   } catch (error) {
     throw await explain(error, watch, use);
   }
 }
 
 const connectOptions = (
-  { socket }: JobEntry,
+  { address, tls }: JobAccess,
   exportName: string,
   contexts: readonly string[],
   { signal }: WithSignal,
 ): NbdConnectOptions => ({
-  address: { kind: 'unix', path: socket },
+  address,
+  tls,
   exportName,
   metaContexts: ['base:allocation', ...contexts],
   signal,
@@ -238,8 +247,3 @@ class LibvirtSnapshot implements Snapshot {
     }
   }
 }
-
-const remote = (uri: string): UnsupportedError =>
-  new UnsupportedError('VB_LIBVIRT_REMOTE', `the disks of a domain cannot be read from another machine yet: ${uri}`, {
-    cure: 'run vbackup on the host of the domain',
-  });

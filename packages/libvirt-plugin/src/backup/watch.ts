@@ -3,7 +3,7 @@ import { VBackupError, type WithSignal } from '@vbackup/core';
 import type { LibvirtContext } from './context.js';
 import type { JobEntry } from './journal.js';
 import { domainOrNull, resumeAfterFullScratch } from './release.js';
-import { abortJob, findJob } from './running-job.js';
+import { abortJob, findJob, isJobOf } from './running-job.js';
 
 const INTERVAL_MS = 1_000;
 const CHECK_TIMEOUT_MS = 60_000;
@@ -55,7 +55,7 @@ export class JobWatch implements AsyncDisposable {
   }
 
   async #look(options: WithSignal): Promise<VBackupError | null> {
-    const { domain, socket } = this.#job;
+    const { domain } = this.#job;
     const libvirt = await this.#context.link.get();
     const facts = await domainOrNull(libvirt, domain, options);
     if (facts?.active !== true) {
@@ -69,11 +69,11 @@ export class JobWatch implements AsyncDisposable {
     }
     const job = await findJob(libvirt, domain, options);
     if (facts.state === 'paused' && facts.pausedReason === 'io-error') {
-      if (job?.socket === socket) await abortJob(libvirt, domain, options);
+      if (isJobOf(job, this.#job)) await abortJob(libvirt, domain, options);
       await resumeAfterFullScratch(libvirt, domain, options);
       return scratchFull(this.#context.options.scratchFolder, facts.name);
     }
-    if (job?.socket === socket) return null;
+    if (isJobOf(job, this.#job)) return null;
     return new VBackupError('VB_LIBVIRT_JOB_LOST', `somebody else ended the backup job of ${facts.name}`, {
       cure: 'run the backup again',
     });

@@ -22,10 +22,15 @@ describe('jobXml', () => {
     assert.equal(dirtyContext('vda'), 'qemu:dirty-bitmap:backup-vda');
   });
 
-  it('lets nobody listen over TCP', () => {
-    const xml = jobXml({ ...PLAN, server: { kind: 'tls', host: '::1', port: 10_809 } });
-    assert.match(xml, /<server transport="tcp" tls="yes" name="::1" port="10809"\/>/);
-  });
+  for (const [tls, word] of [
+    [true, 'yes'],
+    [false, 'no'],
+  ] as const) {
+    it(`says ${word} to TLS where that is wanted`, () => {
+      const xml = jobXml({ ...PLAN, server: { kind: 'tcp', host: '::1', port: 10_809, tls } });
+      assert.match(xml, new RegExp(`<server transport="tcp" tls="${word}" name="::1" port="10809"/>`));
+    });
+  }
 });
 
 describe('parseJob', () => {

@@ -3,8 +3,8 @@ import { attributeOf, buildXml, childOf, childrenOf, parseXml, type XmlElement }
 /** Where QEMU offers the frozen disks. */
 export type JobServer =
   | { readonly kind: 'unix'; readonly socket: string }
-  /** Encrypted, always; QEMU asks for a client's certificate unless qemu.conf says otherwise. */
-  | { readonly kind: 'tls'; readonly host: string; readonly port: number };
+  /** The address that QEMU listens on. With TLS it asks for a client's certificate unless qemu.conf says otherwise. */
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly tls: boolean };
 
 export interface JobDisk {
   /** Target name; the export is called the same. */
@@ -38,7 +38,7 @@ function serverElement(server: JobServer): XmlElement {
   const attributes =
     server.kind === 'unix'
       ? { transport: 'unix', socket: server.socket }
-      : { transport: 'tcp', tls: 'yes', name: server.host, port: String(server.port) };
+      : { transport: 'tcp', tls: server.tls ? 'yes' : 'no', name: server.host, port: String(server.port) };
   return { name: 'server', attributes };
 }
 

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Checkpoint, Guest, JsonObject, SnapshotRequest, Warning } from '@vbackup/core';
+import type { Checkpoint, Guest, JsonObject, OptionValues, SnapshotRequest, Warning } from '@vbackup/core';
 import { LibvirtHypervisor, LibvirtLink } from '../backup/index.js';
 import { type LibvirtOptions, parseOptions } from '../options.js';
 import type { FakeDomain } from './fake-domain.js';
@@ -35,12 +35,13 @@ export class Fixture implements AsyncDisposable {
     return new Fixture(await mkdtemp(join(tmpdir(), 'vb-lv-')));
   }
 
-  hypervisor(options: Partial<LibvirtOptions> = {}): LibvirtHypervisor {
+  /** @param options - in place of those that `values`, as a user gives them, come to */
+  hypervisor(options: Partial<LibvirtOptions> = {}, values: OptionValues = {}): LibvirtHypervisor {
     return new LibvirtHypervisor({
       link: new LibvirtLink(() => Promise.resolve(this.libvirt), this.libvirt),
       openExport: this.exports.open,
       images: this.images,
-      options: { ...parseOptions({ scratch: this.folder, 'socket-folder': this.folder }), ...options },
+      options: { ...parseOptions({ scratch: this.folder, 'socket-folder': this.folder, ...values }), ...options },
       warn: (warning) => this.warnings.push(warning),
     });
   }

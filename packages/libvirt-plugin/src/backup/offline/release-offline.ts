@@ -5,6 +5,7 @@ import { parseDomain } from '../../domain/index.js';
 import type { LibvirtContext } from '../context.js';
 import type { OfflineEntry } from '../journal.js';
 import { domainOrNull, dropCheckpoint, replacedCheckpoints } from '../release.js';
+import { remoteUri, requireLocal } from '../uri.js';
 import { bitmapImages, type LocalImage } from './offline-disks.js';
 
 /** After the backup is durable: deletes the checkpoints that the new one replaces, with their bitmaps. Idempotent. */
@@ -46,6 +47,7 @@ async function deleteCheckpoint(
   const facts = await domainOrNull(libvirt, domain, options);
   if (facts === null) return;
   if (facts.active) return deleteOfRunning(libvirt, { entry, name }, options);
+  requireLocal(await remoteUri(libvirt, context.options.uri, options), facts.name);
   // Disks that came since are in the domain only, and those that went in the notes only.
   const now = bitmapImages(parseDomain(await libvirt.domainXml(domain, options)));
   for (const { path, format } of distinct([...images, ...now])) {

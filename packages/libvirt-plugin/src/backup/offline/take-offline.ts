@@ -120,7 +120,7 @@ function configurationFor(
 ): Promise<readonly ConfigurationFile[]> {
   const { domain, checkpoint } = entry;
   const choices = disks.map(({ choice }) => choice);
-  return configurationOf(context, libvirt, { domain, description, disks: choices, checkpoint, signal });
+  return configurationOf(context, libvirt, { domain, description, disks: choices, checkpoint, remote: null, signal });
 }
 
 function recordOf(
