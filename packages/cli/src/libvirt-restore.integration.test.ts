@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { requireTools } from '@vbackup/core/testing';
@@ -27,6 +27,20 @@ describe('restores of libvirt guests', function () {
     const { code, out, err } = await vbackup(line);
     assert.equal(code, 0, `vbackup ${line}\n${out}${err}`);
     return out + err;
+  };
+  const refused = async (line: string, code: string): Promise<string> => {
+    const { code: ended, out, err } = await vbackup(line);
+    assert.notEqual(ended, 0, `vbackup ${line}\n${out}${err}`);
+    assert.match(err, new RegExp(`\\[${code}\\]`), err);
+    return err;
+  };
+  /** What an image holds, as QEMU reads it. */
+  const bytesOf = async (path: string, format: string): Promise<Buffer> => {
+    const raw = join(lab.folder, 'bytes.raw');
+    await run('qemu-img', ['convert', '-f', format, '-O', 'raw', path, raw]);
+    const bytes = await readFile(raw);
+    await rm(raw);
+    return bytes;
   };
   const infoOf = async (path: string): Promise<unknown> => {
     const { stdout } = await run('qemu-img', ['info', '-f', 'qcow2', '--output=json', path]);
@@ -85,6 +99,116 @@ describe('restores of libvirt guests', function () {
       assert.match(await done('--hypervisor libvirt web-restored -r repo'), / full \(first-backup\) of web-restored/);
       await copy.destroy();
       await lab.virsh('undefine', 'web-restored', '--checkpoints-metadata');
+    });
+  });
+
+  describe('in place', () => {
+    const SIZES = { vda: 16 * MIB, vdb: 4 * MIB } as const;
+    const model = { vda: Buffer.alloc(SIZES.vda), vdb: Buffer.alloc(SIZES.vdb) };
+    let domain: LabDomain;
+    before(async () => {
+      domain = await lab.define({
+        name: 'old',
+        guest: 'seabios',
+        withoutAgentChannel: true,
+        disks: [
+          { target: 'vda', size: SIZES.vda },
+          { target: 'vdb', size: SIZES.vdb, format: 'raw' },
+        ],
+      });
+      await domain.start();
+    });
+
+    const write = async (target: keyof typeof SIZES, offset: number, length: number, value: number): Promise<void> => {
+      await domain.dirty(target, `write -P ${value} ${offset} ${length}`);
+      model[target].fill(value, offset, offset + length);
+    };
+    const imagesAre = async (expected: typeof model): Promise<void> => {
+      for (const target of ['vda', 'vdb'] as const) {
+        const { path, format } = domain.disk(target);
+        assert.ok((await bytesOf(path, format)).equals(expected[target]), `${target} is not as it should be`);
+      }
+    };
+    const restoresAs = async (backup: string, expected: typeof model): Promise<void> => {
+      await done(`restore ${backup} check/ -r repo --force`);
+      for (const target of ['vda', 'vdb'] as const) {
+        assert.ok((await readFile(join(lab.folder, 'check', `${target}.raw`))).equals(expected[target]), target);
+      }
+    };
+    const writtenBytes = (out: string): readonly string[] =>
+      [...out.matchAll(/restored in place: .* (\S+ \S+) written/g)].map(([, written]) => written ?? '');
+
+    it('writes only what differs, and the next increment holds what was written', async () => {
+      await write('vda', MIB, 3 * MIB, 0x11);
+      await write('vdb', 0, MIB, 0x22);
+      await done('--hypervisor libvirt old -r repo');
+      const then = { vda: Buffer.from(model.vda), vdb: Buffer.from(model.vdb) };
+      await write('vda', 2 * MIB, 64 * 1024, 0x33);
+      await write('vda', 10 * MIB, 128 * 1024, 0x44);
+      await domain.dirty('vda', `write -z ${MIB} 65536`);
+      model.vda.fill(0, MIB, MIB + 65_536);
+      const second = await done('--hypervisor libvirt old -r repo');
+      assert.match(second, / inc of old/);
+      await write('vdb', 2 * MIB, 4096, 0x55);
+      await refused('restore old@latest libvirt:old --in-place -r repo', 'VB_LIBVIRT_RUNNING');
+      await domain.destroy({ graceful: true });
+      await imagesAre(model);
+
+      const [full = ''] = /^[0-9a-f]{16}(?=.* full .*old)/m.exec(await done('list old -r repo')) ?? [];
+      const out = await done(`restore ${full} libvirt:old --in-place -r repo`);
+      assert.deepEqual(writtenBytes(out), ['256.0 KiB', '64.0 KiB']);
+      await imagesAre(then);
+      assert.deepEqual(writtenBytes(await done(`restore ${full} libvirt:old --in-place -r repo`)), ['0 B', '0 B']);
+
+      await domain.start();
+      for (const target of ['vda', 'vdb'] as const) then[target].copy(model[target]);
+      await write('vda', 5 * MIB, 4096, 0x66);
+      const third = await done('--hypervisor libvirt old -r repo');
+      assert.match(third, / inc of old/, 'the bitmap knows what was written in place');
+      await restoresAs('old@latest', model);
+    });
+
+    it('goes back to an increment, one disk alone, by the name of the domain’s disk', async () => {
+      await write('vda', 0, MIB, 0x77);
+      await domain.destroy({ graceful: true });
+      const kept = Buffer.from(model.vda);
+      const out = await done('restore old@latest libvirt:old:vda --disk vda --in-place -r repo');
+      assert.deepEqual(writtenBytes(out), ['1.0 MiB']);
+      model.vda.fill(0, 0, MIB);
+      assert.ok(!kept.equals(model.vda));
+      await imagesAre(model);
+    });
+
+    it('also writes into an image by its path, and a domain cannot start meanwhile', async () => {
+      const { path } = domain.disk('vda');
+      assert.deepEqual(writtenBytes(await done(`restore old@latest ${path} --disk vda --in-place -r repo`)), ['0 B']);
+      await domain.start();
+      await refused(`restore old@latest ${path} --disk vda --in-place -r repo`, 'VB_IMAGE_LOCKED');
+      await domain.destroy({ graceful: true });
+    });
+
+    it('refuses a disk of another size, and a domain whose memory is saved', async () => {
+      const before = Buffer.from(model.vda);
+      const error = await refused('restore old@latest libvirt:old:vdb --disk vda --in-place -r repo', 'VB_TARGET_SIZE');
+      assert.match(error, /4194304 bytes, the backup 16777216/);
+      await domain.start();
+      await lab.virsh('managedsave', 'old');
+      await refused('restore old@latest libvirt:old --in-place -r repo', 'VB_LIBVIRT_SAVED_STATE');
+      await lab.virsh('managedsave-remove', 'old');
+      await imagesAre({ ...model, vda: before });
+    });
+
+    it('replaces the domain itself by force, and its next backup is a full', async () => {
+      await refused('restore old@latest new/ --define -r repo', 'VB_LIBVIRT_DEFINED');
+      await lab.virsh('autostart', 'old');
+      const out = await done('restore old@latest new/ --define --force -r repo');
+      assert.match(out, /old is defined with the disks of/);
+      assert.match(await lab.virsh('domblklist', 'old'), /new\/vda\.qcow2/);
+      assert.match(await lab.virsh('dominfo', 'old'), /Autostart: +disable/);
+      assert.equal((await lab.virsh('checkpoint-list', 'old', '--name')).trim(), '');
+      await domain.start();
+      assert.match(await done('--hypervisor libvirt old -r repo'), / full \(base-missing/);
+      await restoresAs('old@latest', model);
     });
   });
 });

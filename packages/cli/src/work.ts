@@ -4,6 +4,8 @@ import type {
   Catalogue,
   ConfigurationFile,
   FoundBackup,
+  InPlaceJob,
+  InPlaceSummary,
   Manifest,
   OpenTarget,
   Qcow2TargetOptions,
@@ -26,6 +28,7 @@ export interface Work {
   ) => Promise<Repository>;
   readonly runBackup: (job: BackupJob) => Promise<BackupSummary>;
   readonly runRestore: (job: RestoreJob) => Promise<RestoreSummary>;
+  readonly runRestoreInPlace: (job: InPlaceJob) => Promise<InPlaceSummary>;
   readonly runVerify: (job: VerifyJob) => Promise<VerifySummary>;
   /** @throws VBackupError VB_BACKUP_NOT_FOUND, VB_INVALID_ARGUMENT where a prefix fits several */
   readonly findBackup: (catalogue: Catalogue, reference: string) => FoundBackup;
@@ -45,6 +48,7 @@ export async function coreWork(): Promise<Work> {
     openRepository,
     runBackup: async (job) => (await import('@vbackup/core/backup')).runBackup(job),
     runRestore: async (job) => (await import('@vbackup/core/backup')).runRestore(job),
+    runRestoreInPlace: async (job) => (await import('@vbackup/core/backup')).runRestoreInPlace(job),
     runVerify: async (job) => (await import('@vbackup/core/backup')).runVerify(job),
     findBackup,
     openFileTarget,

@@ -251,7 +251,31 @@ describe('vbackup', () => {
       await assert.rejects(stat(join(program.folder, 'new')), { code: 'ENOENT' });
     });
 
+    it('changes the disks of a hypervisor where they lie', async () => {
+      assert.equal(await program.run('restore b2 test:web --in-place --disk xvdb'), 0);
+      const { text } = program.world.stdout;
+      assert.match(text, /^xvdb of b200000000000000 restored in place: xvdb of web: 1\.0 KiB, 256 B written in/);
+      await program.run('restore b2 test:web --in-place --json');
+      const items = parseJsonLines(program.world.stdout.lines.slice(1)).filter((line) => 'inPlace' in line);
+      assert.equal(items.length, 2);
+    });
+
+    it('changes nothing where one of the disks has another size', async () => {
+      await program.refused('restore b2 test:small --in-place', 'VB_TARGET_SIZE', 1);
+    });
+
+    it('changes no image that begins as one of another format', async () => {
+      const image = join(program.folder, 'disk.img');
+      await writeFile(image, Buffer.concat([Buffer.from('514649fb', 'hex'), Buffer.alloc(1020)]));
+      await program.refused('restore a1 disk.img --in-place', 'VB_IMAGE_FORMAT');
+      assert.match(program.world.stderr.text, /--format qcow2 if it is one, else --format raw/);
+      await program.refused('restore a1 none.img --in-place', 'VB_FILE_NOT_FOUND', 10);
+    });
+
     for (const [line, fault] of [
+      ['restore a1 nbd://host/x --in-place', /--in-place needs a file/],
+      ['restore a1 test:web --in-place --force', /cannot be used with option '--force'/],
+      ['restore a1 test:web --in-place --define', /cannot be used with option '--define'/],
       ['restore a1 new --name copy', /--name is about --define/],
       ['restore a1 new --hypervisor test', /--hypervisor is about --define/],
       ['restore a1 nbd://host/x --define', /--define needs a folder/],

@@ -3,6 +3,7 @@ import { EXIT } from '../exit-codes.js';
 import { chooseDisks } from '../restore/choose-disks.js';
 import { planRestore, pluginTarget, type RestoreQuestion, type RestoreStep } from '../restore/plan-restore.js';
 import { prepareMachine } from '../restore/prepare-machine.js';
+import { restoreInPlace } from '../restore/restore-in-place.js';
 import { usageError } from '../usage.js';
 import { TargetFolder } from '../vma/target-folder.js';
 import type { CommandContext, Outcome } from './command.js';
@@ -38,9 +39,11 @@ async function restoreTo(context: CommandContext, { repository, found, target }:
   const named = options.texts('disk');
   const disks = chooseDisks(manifest, named.length === 0 && disk !== undefined ? [disk] : named);
   const asMachine = options.flag('define');
+  const inPlace = options.flag('in-place');
   const plugin = asMachine ? (options.text('hypervisor') ?? manifest.hypervisor) : pluginTarget(target)?.plugin;
   await using connection = plugin === undefined ? null : await connect(context, plugin);
   const hypervisor = connection?.hypervisor ?? null;
+  if (inPlace) return await restoreInPlace(context, { repository, manifest, disks, target, hypervisor });
   const question: RestoreQuestion = { repository, manifest, disks, target, hypervisor, asMachine };
   const plan = await planRestore(context, question);
   const machine =

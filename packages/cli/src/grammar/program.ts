@@ -178,9 +178,15 @@ const restore = (): Command =>
   new Command('restore')
     .description('write a disk of a backup to a file, a device, an NBD server or a hypervisor')
     .argument('<backup>', 'id, unique prefix, <disk>@latest or <disk>@<time>')
-    .argument('<target>', 'a file, a folder (all disks), a block device, an nbd… URI, or xen:sr=<uuid>')
+    .argument('<target>', 'a file, a folder (all disks), a block device, an nbd… URI, or a hypervisor: xen:sr=<uuid>')
     .addOption(new Option('--disk <name>', 'only this disk of the backup; again for each').argParser(several))
     .addOption(new Option('--format <format>', 'of the images (default: "raw")').choices(RESTORE_FORMATS))
+    .addOption(
+      new Option('--in-place', 'write only what differs, into the image or the domain that is there').conflicts([
+        'define',
+        'force',
+      ]),
+    )
     .option('--define', 'make a machine of the disks, in the hypervisor that they were backed up from')
     .option('--name <name>', 'the name of that machine; another one than before makes a copy')
     .addOption(hypervisorOption())

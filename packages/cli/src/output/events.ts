@@ -127,6 +127,8 @@ export type ItemSummary = Item &
     | { readonly command: 'verify'; readonly backup: Manifest; readonly damage: readonly Damage[] }
     | {
         readonly command: 'restore' | 'export';
+        /** Only what differed was written, into what was there. */
+        readonly inPlace?: true | undefined;
         readonly id: string;
         readonly disk: string;
         readonly target: string;

@@ -34,9 +34,10 @@ export function resultLines(item: ItemSummary): string[] {
       ];
     case 'restore': {
       if ('machine' in item) return [machineLine(item)];
-      const { id, disk, target, size, written, elapsedMs } = item;
+      const { id, disk, target, size, written, elapsedMs, inPlace } = item;
       const sizes = `${formatBytes(size)}, ${formatBytes(written)} written`;
-      return [`${printable(disk)} of ${id} restored to ${printable(target)}: ${sizes} in ${duration(elapsedMs)}`];
+      const how = inPlace === true ? 'in place:' : 'to';
+      return [`${printable(disk)} of ${id} restored ${how} ${printable(target)}: ${sizes} in ${duration(elapsedMs)}`];
     }
     case 'copy':
       return [copyLine(item)];

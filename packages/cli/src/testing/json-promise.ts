@@ -209,6 +209,7 @@ export const JSON_LINE = z.union([
   z.strictObject({
     ...item,
     command: z.enum(['restore', 'export']),
+    inPlace: z.literal(true).optional(),
     id: z.string(),
     disk: z.string(),
     target: z.string(),

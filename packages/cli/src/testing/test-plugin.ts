@@ -22,6 +22,8 @@ const SOURCE = `export const plugin = {
     return {
       find: async (id) => ({ id, name: JSON.stringify(values), kind: 'disk' }),
       target: async (rest) => async () => { throw new Error('target ' + rest); },
+      existingDisks: async ({ target, disks }) =>
+        disks.map((disk) => ({ label: disk + ' of ' + target, size: target === 'small' ? 512 : 2 ** 30, open: async () => ({}) })),
       prepareMachine: async ({ name = 'web01', disks, folder, force }) => {
         if (name === 'taken') throw Object.assign(new Error('it is taken'), { code: 'VB_PLUGIN_TAKEN' });
         const id = [folder, force, ...disks.map((disk) => disk.name + '=' + disk.path + ':' + disk.format)].join(' ');

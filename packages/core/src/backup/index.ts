@@ -11,6 +11,7 @@ export * from './repository/index.js';
 export * from './repository.js';
 export { runBackup } from './run-backup.js';
 export { runRestore } from './run-restore.js';
+export { runRestoreInPlace } from './run-restore-in-place.js';
 export { runVerify } from './run-verify.js';
 export { imageRecord, type SavedImage, savedImages } from './saved-images.js';
 export * from './target/index.js';

@@ -1,4 +1,4 @@
-import type { Hypervisor, OpenTarget, Warning, WithSignal } from '../hypervisor/index.js';
+import type { Hypervisor, OpenDevice, OpenTarget, Warning, WithSignal } from '../hypervisor/index.js';
 import type { RateLimiter } from '../pace/index.js';
 import type { OnEvent } from './events.js';
 import type { Compression, Manifest, RequestedLevel } from './manifest.js';
@@ -44,6 +44,18 @@ export interface RestoreSummary {
   readonly disk: string;
   readonly size: number;
   /** Bytes written as data. */
+  readonly written: number;
+  readonly elapsedMs: number;
+}
+
+export interface InPlaceJob extends Omit<RestoreJob, 'openTarget'> {
+  readonly openDevice: OpenDevice;
+}
+
+export interface InPlaceSummary {
+  readonly disk: string;
+  readonly size: number;
+  /** Bytes that differed: they were written, or made zero. */
   readonly written: number;
   readonly elapsedMs: number;
 }

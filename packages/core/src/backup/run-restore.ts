@@ -4,7 +4,7 @@ import type { Extent } from '../extent/index.js';
 import { writeImage } from './copy/write-image.js';
 import type { ImageReader } from './image.js';
 import type { RestoreJob, RestoreSummary } from './jobs.js';
-import type { ManifestDisk } from './manifest.js';
+import { diskOf, labelOf } from './restored-disk.js';
 import { sharedWorkers } from './workers/worker-pool.js';
 
 /**
@@ -46,14 +46,3 @@ function dataExtents(image: ImageReader): readonly Extent[] {
   for (const { kind, offset, length } of image.extents()) if (kind === 'data') data.push({ offset, length });
   return data;
 }
-
-function diskOf(job: RestoreJob): ManifestDisk {
-  const disk = job.manifest.disks.find(({ name }) => name === job.disk);
-  if (disk !== undefined) return disk;
-  throw new VBackupError('VB_BACKUP_NOT_FOUND', `backup ${job.manifest.id} has no disk ${job.disk}`, {
-    cure: `it has ${job.manifest.disks.map(({ name }) => name).join(', ')}`,
-  });
-}
-
-const labelOf = (guest: string, disk: ManifestDisk): string =>
-  disk.label === '' || disk.label === guest ? `${guest} ${disk.name}` : `${guest} ${disk.label}`;

@@ -52,6 +52,18 @@ export interface BlockWriter extends AsyncDisposable {
   finish(options?: WithSignal): Promise<void>;
 }
 
+/** A disk that holds something already, and is read and written where it lies. */
+export interface BlockDevice extends BlockReader, BlockWriter {}
+
+/** What must fit a disk before it is changed where it lies. */
+export type DeviceSpecification = Pick<TargetSpecification, 'size' | 'label'>;
+
+/**
+ * Opens a disk that is changed where it lies, so that nobody else can write to it at the same time.
+ * The opener throws VB_TARGET_SIZE if it has another size than it should.
+ */
+export type OpenDevice = (specification: DeviceSpecification, options?: WithSignal) => Promise<BlockDevice>;
+
 /** What a target must know before the first byte. */
 export interface TargetSpecification {
   readonly size: number;

@@ -1,6 +1,6 @@
 import type { DependencyContainer } from 'tsyringe';
 import type { Extent } from '../extent/index.js';
-import type { BlockReader, OpenTarget, WithSignal } from './block-device.js';
+import type { BlockReader, OpenDevice, OpenTarget, WithSignal } from './block-device.js';
 import type { MachineRequest, PreparedMachine } from './machine.js';
 import type { OptionSchema, OptionValues } from './options.js';
 
@@ -57,6 +57,13 @@ export interface Hypervisor extends AsyncDisposable {
   target?(target: string, options?: WithSignal): Promise<OpenTarget>;
 
   /**
+   * The disks that `restore <backup> <name>:<target> --in-place` changes where they lie, one for each that is asked for and in
+   * that order. Missing where that is not possible.
+   * @throws if one of them is not there, cannot be written from here, or is in use
+   */
+  existingDisks?(request: ExistingDisksRequest, options?: WithSignal): Promise<readonly ExistingDisk[]>;
+
+  /**
    * Looks whether a machine can be made again of restored disks, before the first of their bytes is written: that nothing of
    * its name is there, and that no disk would be overwritten that a machine has. Missing where machines cannot be defined.
    */
@@ -64,6 +71,20 @@ export interface Hypervisor extends AsyncDisposable {
 
   /** What `doctor` asks: the conditions of a backup, each with its state and cure. */
   diagnose?(options?: WithSignal): AsyncIterable<Diagnosis>;
+}
+
+export interface ExistingDisksRequest {
+  /** What the user wrote behind `<name>:`, as {@link Hypervisor.find} takes it. */
+  readonly target: string;
+  /** Disks of the backup, as the plugin named them. Where there is one and the target names one, its name does not matter. */
+  readonly disks: readonly string[];
+}
+
+export interface ExistingDisk {
+  /** For people, e.g. the path of its image. */
+  readonly label: string;
+  readonly size: number;
+  readonly open: OpenDevice;
 }
 
 export interface Diagnosis {

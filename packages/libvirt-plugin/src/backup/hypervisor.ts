@@ -1,5 +1,7 @@
 import type {
   Diagnosis,
+  ExistingDisk,
+  ExistingDisksRequest,
   Guest,
   Hypervisor,
   Leftover,
@@ -10,7 +12,7 @@ import type {
   WithSignal,
 } from '@vbackup/core';
 import { diagnoseHost } from '../diagnose.js';
-import { prepareMachine } from '../restore/index.js';
+import { existingDisks, prepareMachine } from '../restore/index.js';
 import type { LibvirtContext } from './context.js';
 import { findGuest } from './find-guest.js';
 import { recoverLeftover } from './recovery.js';
@@ -34,6 +36,10 @@ export class LibvirtHypervisor implements Hypervisor {
 
   recover(leftover: Leftover, options: WithSignal = {}): Promise<void> {
     return recoverLeftover(this.#context, leftover, options);
+  }
+
+  async existingDisks(request: ExistingDisksRequest, options: WithSignal = {}): Promise<readonly ExistingDisk[]> {
+    return existingDisks(this.#context, request, options);
   }
 
   async prepareMachine(request: MachineRequest, options: WithSignal = {}): Promise<PreparedMachine> {

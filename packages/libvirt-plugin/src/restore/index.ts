@@ -1,1 +1,2 @@
+export { existingDisks } from './existing-disks.js';
 export { prepareMachine } from './prepare-machine.js';

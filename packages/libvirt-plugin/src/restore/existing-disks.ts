@@ -1,0 +1,79 @@
+import {
+  type ExistingDisk,
+  type ExistingDisksRequest,
+  imageInfo,
+  openImageDevice,
+  UnsupportedError,
+  VBackupError,
+  type WithSignal,
+} from '@vbackup/core';
+import type { LibvirtContext } from '../backup/context.js';
+import { findGuest } from '../backup/find-guest.js';
+import { parseGuestId } from '../backup/guest-id.js';
+import { isRemote } from '../backup/uri.js';
+import { chooseDisk, type DomainDisk, parseDomain } from '../domain/index.js';
+import { requireIdle } from './require-idle.js';
+
+/**
+ * The images of a domain that is off, to be changed where they lie. Its checkpoints go on being true: their bitmaps record what
+ * is written.
+ * @throws VBackupError VB_GUEST_NOT_FOUND, VB_LIBVIRT_RUNNING, VB_LIBVIRT_SAVED_STATE, VB_LIBVIRT_DISK, VB_LIBVIRT_REMOTE,
+ * VB_IMAGE_LOCKED
+ */
+export async function existingDisks(
+  context: LibvirtContext,
+  { target, disks: names }: ExistingDisksRequest,
+  { signal }: WithSignal = {},
+): Promise<readonly ExistingDisk[]> {
+  const { uri } = context.options;
+  if (isRemote(uri)) {
+    throw new UnsupportedError('VB_LIBVIRT_REMOTE', `the images of ${uri} are on another machine`, {
+      cure: 'run vbackup on the host of the domain',
+    });
+  }
+  const libvirt = await context.link.get();
+  const { id } = await findGuest(libvirt, target, { signal });
+  const { domain: uuid, disk: only } = parseGuestId(id);
+  const facts = await libvirt.findDomain({ uuid }, { signal });
+  await requireIdle(libvirt, facts, { signal });
+  const { disks } = parseDomain(await libvirt.domainXml(uuid, { signal }));
+  const found: ExistingDisk[] = [];
+  for (const name of names) {
+    const wanted = only !== null && names.length === 1 ? only : name;
+    const disk = disks.find((each) => each.target === wanted && (only === null || only === wanted));
+    if (disk === undefined) throw noSuchDisk(target, wanted, disks);
+    found.push(await existingDisk(facts.name, disk, { signal }));
+  }
+  return found;
+}
+
+async function existingDisk(domain: string, disk: DomainDisk, { signal }: WithSignal): Promise<ExistingDisk> {
+  const { type, source, format } = disk.image;
+  const reason = whyNot(disk);
+  if (reason !== null || source === null) {
+    throw new VBackupError(
+      'VB_LIBVIRT_DISK',
+      `disk ${disk.target} of ${domain} cannot be written in place: ${reason}`,
+      {
+        cure: 'restore it into a new image',
+      },
+    );
+  }
+  const shape = { format: format ?? 'raw' };
+  const { virtualSize: size } = await imageInfo(source, { ...shape, signal });
+  return { label: `${disk.target} of ${domain} (${type} ${source})`, size, open: openImageDevice(source, shape) };
+}
+
+/** Null where the image can be opened as the guest sees it. */
+function whyNot(disk: DomainDisk): string | null {
+  const choice = chooseDisk(disk);
+  if (choice.kind === 'left-out') return choice.reason;
+  const { type } = disk.image;
+  if (type !== 'file' && type !== 'block') return `it is of type ${type}`;
+  return disk.disguise;
+}
+
+const noSuchDisk = (target: string, disk: string, disks: readonly DomainDisk[]): VBackupError =>
+  new VBackupError('VB_GUEST_NOT_FOUND', `${target} has no disk ${disk}`, {
+    cure: `choose with --disk, or name one as <domain>:<disk>; there are: ${disks.map((each) => each.target).join(', ')}`,
+  });
