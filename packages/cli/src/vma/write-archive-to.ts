@@ -23,7 +23,7 @@ export async function writeArchiveTo(context: CommandContext, request: ArchiveRe
   const { invocation, output, signal } = context;
   const { options } = invocation;
   const { command, target, shape: plain, uuid: ownUuid, ctime: ownTime, ...source } = request;
-  const { pveShape, writeArchive } = await import('@vbackup/core/backup/archive');
+  const { pveShape, writeArchive } = await import('@vbackup/core/backup/archive/write');
   const { formatUuid, parseUuid, SIDECAR_SUFFIX } = await import('@vbackup/core/vma');
   const vmid = options.number('pve');
   const uuidText = options.text('uuid');

@@ -1,7 +1,6 @@
 import type { Diagnosis, Guest, Hypervisor, Leftover, Snapshot, SnapshotRequest, WithSignal } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
 import { loadLibc } from '@vbackup/core/filemap';
-import { qemuVersion } from '@vbackup/core/qemu';
 import { type FoundImage, findImage } from './find-image.js';
 import { recoverLeftover } from './journal.js';
 import { type FileContext, takeSnapshot } from './take-snapshot.js';
@@ -44,6 +43,7 @@ export class FileHypervisor implements Hypervisor {
 }
 
 async function qemuDiagnosis(program: 'qemu-img' | 'qemu-nbd'): Promise<Diagnosis> {
+  const { qemuVersion } = await import('@vbackup/core/qemu');
   try {
     return { name: program, state: 'good', detail: await qemuVersion(program) };
   } catch (error) {

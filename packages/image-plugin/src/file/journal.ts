@@ -1,5 +1,4 @@
 import type { JsonObject, Leftover } from '@vbackup/core';
-import { removeQemuFolder } from '@vbackup/core/qemu';
 
 /** The only thing that a backup leaves outside of the repository: the folder of a server, and the server itself. */
 export const journalEntry = (folder: string): JsonObject => ({ step: 'qemu-nbd', folder });
@@ -7,6 +6,8 @@ export const journalEntry = (folder: string): JsonObject => ({ step: 'qemu-nbd',
 /** Ends what a run that died left running on this machine. On another machine there is nothing, and nothing is done. */
 export async function recoverLeftover({ entries }: Leftover): Promise<void> {
   for (const { step, folder } of entries) {
-    if (step === 'qemu-nbd' && typeof folder === 'string') await removeQemuFolder(folder);
+    if (step !== 'qemu-nbd' || typeof folder !== 'string') continue;
+    const { removeQemuFolder } = await import('@vbackup/core/qemu');
+    await removeQemuFolder(folder);
   }
 }

@@ -5,14 +5,12 @@ import { evidenceOf } from '../dirty-bitmap.js';
 import { DiskSnapshot } from '../disk-snapshot.js';
 import type { ImageSource } from '../image-source.js';
 import { diskName } from '../names.js';
-import { checkWhole } from './check-whole.js';
 import { type FileCheckpoint, parseCheckpoint } from './checkpoint.js';
 import { chooseFormat, formatName } from './choose-format.js';
 import type { FoundImage } from './find-image.js';
 import type { ImageFormat } from './image-header.js';
 import { OpenedImage } from './opened-image.js';
 import type { FileOptions } from './options.js';
-import { QemuSource } from './qemu-source.js';
 import { RawSource } from './raw-source.js';
 
 export interface FileContext {
@@ -80,6 +78,8 @@ async function openSource(context: FileContext, question: SourceQuestion): Promi
     });
   }
   if (format === 'raw') return RawSource.open({ path, handle, warn, signal });
+  // What speaks to QEMU takes longer to load than a small raw image to read.
+  const [{ checkWhole }, { QemuSource }] = await Promise.all([import('./check-whole.js'), import('./qemu-source.js')]);
   const named = format === 'qcow2' ? bitmap : null;
   if (header.needs === null && size !== null) await checkWhole({ path, format, size, signal });
   return QemuSource.open({ path, file: identity, format, bitmap: named, journal: request.journal, warn, signal });

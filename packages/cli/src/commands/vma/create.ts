@@ -21,7 +21,7 @@ export async function vmaCreate(context: CommandContext): Promise<Outcome> {
   const devices = deviceSources(invocation.options.texts('device'), world.cwd);
   if (devices.length === 0) throw usageError('no device was named', 'name one: --device drive-scsi0=disk.raw');
   const configuration = await readConfigs(context);
-  const { JoinedHypervisor, plainShape } = await import('@vbackup/core/backup/archive');
+  const { JoinedHypervisor, plainShape } = await import('@vbackup/core/backup/archive/write');
   const path = target === '-' ? '-' : resolve(world.cwd, target);
   await using shelf = new ArchiveShelf(context, path === '-' ? tmpdir() : dirname(path));
   const connections: Hypervisor[] = [];
@@ -51,7 +51,7 @@ async function connectTo(context: CommandContext, device: DeviceSource): Promise
   const { plugins, signal, output, world } = context;
   const { selector, format, size, name = '' } = device;
   if (size !== undefined) {
-    const { InputHypervisor } = await import('@vbackup/core/backup/archive');
+    const { InputHypervisor } = await import('@vbackup/core/backup/archive/write');
     return {
       hypervisor: new InputHypervisor({ chunks: world.stdin(), size, name: 'standard input' }),
       selector,
@@ -72,7 +72,7 @@ async function archiveParts(
   shelf: ArchiveShelf,
   { selector, name }: DeviceSource,
 ): Promise<JoinedSource[]> {
-  const { VmaHypervisor } = await import('@vbackup/core/backup/archive');
+  const { VmaHypervisor } = await import('@vbackup/core/backup/archive/write');
   const { opened, name: path, devices } = await shelf.devices(selector);
   if (name !== undefined && devices.length !== 1) {
     const all = devices.map((device) => device.name).join(', ') || 'none';

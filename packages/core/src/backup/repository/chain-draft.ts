@@ -10,10 +10,9 @@ import {
   PEER_DISK_FORMAT,
   peerCheckpointName,
   peerConfigName,
-} from '../../sparse-stream/index.js';
+} from '../../sparse-stream/peer-files.js';
 import { ignoringMissing, makeDirectory, writeDurably } from '../../storage/durable.js';
 import { withIo } from '../../storage/io-error.js';
-import { StreamImageWriter } from '../image/stream-image-writer.js';
 import type { ImageWriter } from '../image.js';
 import type { Manifest, ManifestDisk, ManifestFile } from '../manifest.js';
 import type { BackupDraft, BackupPlan, CommitRecord, DraftChoice, DraftDisk, Tip } from '../repository.js';
@@ -116,6 +115,7 @@ export class ChainDraft implements BackupDraft {
     const incremental = disk.level === 'inc' || disk.level === 'diff';
     const path = await this.#claim(file);
     const indexPath = await this.#claim(index);
+    const { StreamImageWriter } = await import('../image/stream-image-writer.js');
     const writer = await StreamImageWriter.open({
       path,
       indexPath,
