@@ -28,7 +28,7 @@ export {
 export * from './identity.js';
 export { type ImageReadOptions, type VmaFingerprint, VmaImageReader } from './image-reader.js';
 export { type DeviceFacts, isVmstate } from './ledger.js';
-export { backgroundHasher, PIECE_LENGTH, PieceDigests, type PieceHasher, plainHasher } from './piece-digests.js';
+export { PIECE_LENGTH, PieceDigests, type PieceHasher, plainHasher } from './piece-digests.js';
 export type { PositionSource } from './position-file.js';
 export { PVE_CONFIG_NAME, type PveConfig, type PveDisk, pveConfig, withoutMapsOf } from './pve-config.js';
 export * from './pve-name.js';

@@ -1,4 +1,4 @@
-import { createHash, subtle } from 'node:crypto';
+import { createHash } from 'node:crypto';
 
 /** A device is hashed in pieces of this length; the last may be shorter. */
 export const PIECE_LENGTH = 1024 * 1024;
@@ -23,12 +23,6 @@ export interface PieceHasher {
 export const plainHasher: PieceHasher = {
   allocate: (length) => Buffer.allocUnsafeSlow(length),
   hash: (bytes) => Promise.resolve(createHash('sha256').update(bytes).digest()),
-};
-
-/** Computes in the threads that Node has for this, and leaves this one free; a piece costs some more time in all. */
-export const backgroundHasher: PieceHasher = {
-  allocate: (length) => Buffer.allocUnsafeSlow(length),
-  hash: async (bytes) => Buffer.from(await subtle.digest('SHA-256', bytes)),
 };
 
 export const isZero = (bytes: Buffer): boolean => ZERO_PIECE.compare(bytes, 0, bytes.length, 0, bytes.length) === 0;

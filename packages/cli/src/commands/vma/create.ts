@@ -72,7 +72,7 @@ async function archiveParts(
   shelf: ArchiveShelf,
   { selector, name }: DeviceSource,
 ): Promise<JoinedSource[]> {
-  const { VmaHypervisor } = await import('@vbackup/core/backup/archive/write');
+  const { VmaHypervisor } = await import('@vbackup/core/backup/archive');
   const { opened, name: path, devices } = await shelf.devices(selector);
   if (name !== undefined && devices.length !== 1) {
     const all = devices.map((device) => device.name).join(', ') || 'none';

@@ -3,7 +3,6 @@ import { rm } from 'node:fs/promises';
 import type { Journal, Warning } from '../../hypervisor/index.js';
 import {
   type ArchiveOutput,
-  backgroundHasher,
   DigestingSink,
   derivedUuid,
   newIdentity,
@@ -18,6 +17,7 @@ import type { ImageWriter } from '../image.js';
 import type { Manifest } from '../manifest.js';
 import { TOOL_VERSION } from '../repository/tool-version.js';
 import type { BackupDraft, BackupPlan, CommitRecord, DraftChoice, DraftDisk, PlaceKey } from '../repository.js';
+import { WorkerHasher } from '../workers/worker-hasher.js';
 import type { ShapeArchive } from './archive-shape.js';
 
 /** An archive that is going to be written, once. */
@@ -79,6 +79,7 @@ export class ArchiveDraft implements BackupDraft {
   readonly id: string;
   readonly journal: Journal;
   readonly #parts: ArchiveDraftParts;
+  readonly #hasher = new WorkerHasher();
   #begun: Begun | null = null;
   #finished: FinishedArchive | null = null;
 
@@ -100,7 +101,7 @@ export class ArchiveDraft implements BackupDraft {
     const shape = archive.shape({ guest: plan.guest.name, disks, configuration, warn });
     const devices = disks.map(({ size }, at) => ({ name: shape.devices[at] ?? '', size }));
     const lengths = new Map(disks.map(({ size }, at) => [at + 1, size]));
-    const sink = new DigestingSink(archive.output, { hasher: backgroundHasher, lengths });
+    const sink = new DigestingSink(archive.output, { hasher: this.#hasher, lengths });
     const uuid = archive.uuid === 'derived' ? derivedUuid(devices) : archive.uuid;
     const identity = newIdentity({ uuid, ctime: archive.ctime, now: time });
     const writer = await VmaWriter.open({ ...identity, configs: shape.configs, devices }, sink, { signal });
@@ -133,6 +134,7 @@ export class ArchiveDraft implements BackupDraft {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#hasher[Symbol.asyncDispose]();
     await this.#parts.inner[Symbol.asyncDispose]();
   }
 

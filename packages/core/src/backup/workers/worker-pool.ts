@@ -4,7 +4,6 @@ import type { WithSignal } from '../../hypervisor/index.js';
 import { ioError } from '../../storage/io-error.js';
 import { isResult, type Region, type Work, type WorkDone } from './messages.js';
 
-const WORKER_COUNT = 2;
 /** A whole file keeps a worker busy for as long as many frames. */
 const FILE_WEIGHT = 1000;
 
@@ -41,9 +40,17 @@ export interface FileDone {
  * terminated when the last lease is disposed; buffers given to them lie in shared memory, so that nothing is copied.
  */
 export class WorkerPool {
+  readonly #module: URL;
+  readonly #most: number;
   #members: Member[] = [];
   #leases = 0;
   #nextId = 1;
+
+  /** @param shape - `module`: what a worker runs; `count`: how many at most */
+  constructor({ module, count }: { readonly module: URL; readonly count: number }) {
+    this.#module = module;
+    this.#most = count;
+  }
 
   /** The pool stays alive while anyone holds a lease. */
   lease(): AsyncDisposable {
@@ -99,12 +106,12 @@ export class WorkerPool {
   #leastLoaded(): Member {
     const idle = this.#members.find((member) => member.load === 0);
     if (idle !== undefined) return idle;
-    if (this.#members.length < WORKER_COUNT) return this.#start();
+    if (this.#members.length < this.#most) return this.#start();
     return this.#members.reduce((least, member) => (member.load < least.load ? member : least));
   }
 
   #start(): Member {
-    const worker = new Worker(new URL('./frame.worker.js', import.meta.url));
+    const worker = new Worker(this.#module);
     const member: Member = { worker, pending: new Map(), load: 0 };
     worker.unref();
     worker.on('message', (message: unknown) => settle(member, message));
@@ -130,7 +137,7 @@ export class WorkerPool {
 }
 
 /** The workers of this process: two, however many disks are worked on. */
-export const sharedWorkers = new WorkerPool();
+export const sharedWorkers = new WorkerPool({ module: new URL('./frame.worker.js', import.meta.url), count: 2 });
 
 function settle(member: Member, done: unknown): void {
   const pending = isResult(done) ? member.pending.get(done.id) : undefined;
