@@ -8,6 +8,7 @@ const PROGRAMS = {
   nbdkit: 'nbdkit',
   nbdinfo: 'libnbd-bin',
   nbdcopy: 'libnbd-bin',
+  nbdfuse: 'libnbd-bin',
   nbdsh: 'python3-libnbd',
   'qemu-img': 'qemu-utils',
   'qemu-nbd': 'qemu-utils',

@@ -39,6 +39,7 @@ export const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   VB_BACKUP_NOT_FOUND: EXIT.notFound,
   VB_GUEST_NOT_FOUND: EXIT.notFound,
   VB_FILE_NOT_FOUND: EXIT.notFound,
+  VB_MOUNT_NOT_FOUND: EXIT.notFound,
   VB_VMA_NOT_FOUND: EXIT.notFound,
   VB_XEN_SR_NOT_FOUND: EXIT.notFound,
   VB_NBD_EXPORT_NOT_FOUND: EXIT.notFound,

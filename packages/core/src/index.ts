@@ -4,6 +4,7 @@ export * from './errors/index.js';
 export * from './extent/index.js';
 export * from './filemap/index.js';
 export * from './hypervisor/index.js';
+export * from './mount/index.js';
 export * from './nbd/index.js';
 export * from './pace/index.js';
 export * from './qemu/index.js';

@@ -107,6 +107,9 @@ export const BACKUP_CODES = [
   'VB_OVERLAY_OTHER',
   'VB_OVERLAY_DAMAGED',
   'VB_OVERLAY_LOCKED',
+  'VB_MOUNT_MISSING',
+  'VB_MOUNT_FAILED',
+  'VB_MOUNT_NOT_FOUND',
 ] as const;
 
 /** Files and block devices on this machine, and the programs of QEMU that open images. */

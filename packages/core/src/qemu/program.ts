@@ -7,6 +7,7 @@ import { VBackupError } from '../errors/index.js';
 
 export type QemuProgram = 'qemu-img' | 'qemu-nbd';
 
+/** A program of QEMU, or another, that runs. */
 export interface QemuProcess {
   readonly child: ChildProcess;
   /** How it ended, in words; it does not reject. */
@@ -19,8 +20,7 @@ export interface SpawnQemuOptions extends SpawnOptions {
 }
 
 /**
- * Starts a program of QEMU that is killed with this process, however that ends (prctl(2), PR_SET_PDEATHSIG), where the
- * system has a setpriv(1) that knows how.
+ * Starts a program of QEMU that is killed with this process, however that ends.
  * @throws VBackupError VB_QEMU_MISSING
  */
 export async function spawnQemu(
@@ -34,13 +34,29 @@ export async function spawnQemu(
       cure: 'install it; on Debian: apt install qemu-utils',
     });
   }
+  return await spawnBound([path, ...args], { ...options, deathSignal: outlives === true ? undefined : 'KILL' });
+}
+
+export interface SpawnBoundOptions extends SpawnOptions {
+  /** What the child gets when this process ends. Undefined: nothing. */
+  readonly deathSignal: 'KILL' | 'TERM' | undefined;
+}
+
+/**
+ * Starts a program that gets a signal when this process ends, however that is (prctl(2), PR_SET_PDEATHSIG), where the
+ * system has a setpriv(1) that knows how.
+ */
+export async function spawnBound(
+  [path, ...args]: readonly [string, ...string[]],
+  { deathSignal, ...options }: SpawnBoundOptions,
+): Promise<QemuProcess> {
   guard ??= findGuard();
-  const setpriv = outlives === true ? undefined : await guard;
+  const setpriv = deathSignal === undefined ? undefined : await guard;
   const env = environment();
   const child =
     setpriv === undefined
       ? spawn(path, args, { ...options, env })
-      : spawn(setpriv, [...GUARD_OPTIONS, path, ...args], { ...options, env });
+      : spawn(setpriv, ['--pdeathsig', deathSignal ?? 'KILL', '--', path, ...args], { ...options, env });
   return { child, ended: endOfChild(child) };
 }
 
@@ -68,7 +84,8 @@ async function endOfChild(child: ChildProcess): Promise<string> {
   }
 }
 
-async function findInPath(program: string): Promise<string | undefined> {
+/** Where a program is; only in the absolute folders of PATH. */
+export async function findInPath(program: string): Promise<string | undefined> {
   // A relative folder in PATH would let the working directory decide what runs.
   for (const folder of (process.env['PATH'] ?? '').split(delimiter).filter((each) => isAbsolute(each))) {
     const path = join(folder, program);
