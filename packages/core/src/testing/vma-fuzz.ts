@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { ProtocolError, VBackupError } from '../errors/index.js';
 import type { VmaDamage, VmaDevice, VmaEvent } from '../vma/archive.js';
 import { VmaDecoder } from '../vma/decoder.js';
@@ -11,6 +9,7 @@ import { blockCountOf } from '../vma/mask-bitmap.js';
 import type { PositionSource } from '../vma/position-file.js';
 import { openArchiveAt } from '../vma/random-access.js';
 import { VMA_BLOCK_LENGTH, VMA_CLUSTER_LENGTH } from '../vma/words.js';
+import { type FuzzOptions, type FuzzReport, runFuzz } from './fuzz-run.js';
 import { loadVmaFixture } from './vma-fixture.js';
 import { mutateArchive, randomBelow } from './vma-mutation.js';
 
@@ -45,70 +44,24 @@ const BASES = [
 /** Content that is compared is read up to here, of each device; devices are as long as a mutated header claims. */
 const MAX_COMPARED = 8 * VMA_CLUSTER_LENGTH;
 
-/** Memory is looked at in every so manieth case: the garbage of the others goes first, and that takes time. */
-const MEASURED_EVERY = 8;
-
-// Node shows its collector only to those who ask while it runs; there is no other way to know what one case took.
-setFlagsFromString('--expose-gc');
-const collectGarbage: () => unknown = runInNewContext('gc');
-
-export interface FuzzOptions {
-  readonly cases: number;
-  readonly seed: number;
-}
-
-export interface FuzzReport {
-  /** By code; `none` for archives that are right. */
-  readonly outcomes: ReadonlyMap<string, number>;
-  /** Of the process's processor time: on a shared machine the clock tells about its neighbours. */
-  readonly slowestMs: number;
-  /** Bytes that one case took of the heap and beside it, garbage included; of one case in {@link MEASURED_EVERY}. */
-  readonly mostMemory: number;
-}
-
 /**
  * Reads mutated archives as a stream, by random access, and salvaging both ways. Each must end in a right answer or in an error
  * with a code of VMA, and all ways must say the same; a reader of a few lines, which believes everything, says what is right.
  * @throws Error with the seed of the case that did not
  */
-export async function fuzzArchives({ cases, seed }: FuzzOptions): Promise<FuzzReport> {
-  const outcomes = new Map<string, number>();
-  let slowestMs = 0;
-  let mostMemory = 0;
-  for (let index = 0; index < cases; index += 1) {
-    const measured = index % MEASURED_EVERY === 0;
-    if (measured) collectGarbage();
-    const memory = memoryInUse();
-    const cpu = process.cpuUsage();
-    const outcome = await fuzzOne(seed + index);
-    const { user, system } = process.cpuUsage(cpu);
-    slowestMs = Math.max(slowestMs, (user + system) / 1000);
-    if (measured) mostMemory = Math.max(mostMemory, memoryInUse() - memory);
-    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-  }
-  return { outcomes, slowestMs, mostMemory };
-}
-
-function memoryInUse(): number {
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
+export const fuzzArchives = (options: FuzzOptions): Promise<FuzzReport> => runFuzz(options, fuzzOne);
 
 /** One case; the same for the same seed. */
 async function fuzzOne(seed: number): Promise<string> {
   const random = randomBelow(seed);
   const bytes = mutateArchive(BASES[random(BASES.length)] ?? Buffer.alloc(0), random);
   const piece = 1 + random(random(2) === 0 ? 2000 : 100_000);
-  try {
-    const streamed = stream(bytes, { piece });
-    const placed = await open(bytes);
-    assert.deepEqual(placed.fault, streamed.fault, 'a stream and random access differ');
-    if (streamed.fault === undefined) await compare(bytes, streamed);
-    await salvage(bytes, { piece, fault: streamed.fault });
-    return streamed.fault?.code ?? 'none';
-  } catch (cause) {
-    throw new Error(`fuzz case ${seed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
+  const streamed = stream(bytes, { piece });
+  const placed = await open(bytes);
+  assert.deepEqual(placed.fault, streamed.fault, 'a stream and random access differ');
+  if (streamed.fault === undefined) await compare(bytes, streamed);
+  await salvage(bytes, { piece, fault: streamed.fault });
+  return streamed.fault?.code ?? 'none';
 }
 
 interface Fault {

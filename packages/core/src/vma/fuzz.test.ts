@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { requireTools } from '../testing/tools.js';
 import { fuzzArchives } from '../testing/vma-fuzz.js';
+import { fuzzCompressed } from '../testing/vma-fuzz-compressed.js';
+import { fuzzSidecars } from '../testing/vma-fuzz-sidecar.js';
 
 /** `pnpm fuzz-vma 200000` runs more of them, with any seed. */
 const CASES = 5000;
@@ -21,5 +24,25 @@ describe('5,000 mutated VMA archives', () => {
       assert.ok((outcomes.get(code) ?? 0) > 0, code);
     }
     assert.ok(outcomes.size >= 18, [...outcomes.keys()].join());
+  });
+});
+
+describe('400 mutated compressed archives', () => {
+  it('give what the archive holds, or an error of VMA', async function () {
+    requireTools(this, ['lzop', 'bzip2']);
+    this.timeout(120_000);
+    const { outcomes, mostMemory } = await fuzzCompressed({ cases: 400, seed: 1 });
+    assert.ok(mostMemory < MAX_MEMORY, `${mostMemory} bytes`);
+    for (const code of ['none', 'VB_VMA_COMPRESSION', 'VB_VMA_BAD_MAGIC'])
+      assert.ok((outcomes.get(code) ?? 0) > 0, code);
+  });
+});
+
+describe('1,000 mutated sidecars', () => {
+  it('are refused, or say of an archive what its content is to them', async function () {
+    this.timeout(120_000);
+    const { outcomes, mostMemory } = await fuzzSidecars({ cases: 1000, seed: 1 });
+    assert.ok(mostMemory < MAX_MEMORY, `${mostMemory} bytes`);
+    for (const code of ['none', 'VB_VMA_SIDECAR', 'VB_VMA_DIGEST']) assert.ok((outcomes.get(code) ?? 0) > 0, code);
   });
 });
