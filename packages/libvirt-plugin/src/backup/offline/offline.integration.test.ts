@@ -141,6 +141,55 @@ describe('backups of a guest that is off', function () {
     assert.equal((await hypervisor.find('raw')).name, 'raw');
   });
 
+  it('compare a disk whose bitmap is spread over two images, since a snapshot was made', async () => {
+    const domain = await lab.define({
+      name: 'snap',
+      guest: 'seabios',
+      withoutAgentChannel: true,
+      disks: [{ target: 'vda', size: MIB }],
+    });
+    const snapped = new ModelGuest(domain, lab.folder, { vda: MIB });
+    await domain.start();
+    await snapped.write('vda', 0, 64 * KIB, 1);
+    await snapped.backUp(hypervisor);
+    await snapped.write('vda', 128 * KIB, 64 * KIB, 2);
+    await lab.virsh('snapshot-create-as', 'snap', 's1', '--disk-only', '--no-metadata');
+    await snapped.write('vda', 256 * KIB, 64 * KIB, 3);
+    await domain.destroy({ graceful: true });
+    const off = await snapped.backUp(hypervisor);
+    assert.deepEqual(methods(off), ['vda compare']);
+    await snapped.assertRestores(off, snapped.copy());
+    await domain.start();
+    await snapped.write('vda', 512 * KIB, 64 * KIB, 4);
+    const on = await snapped.backUp(hypervisor);
+    assert.deepEqual(methods(on), ['vda dirty-bitmap']);
+    await snapped.assertRestores(on, snapped.copy());
+    await domain.destroy({ graceful: true });
+  });
+
+  it('stand on each other also if the guest was saved, and goes on later', async () => {
+    const domain = await lab.define({
+      name: 'saved',
+      guest: 'seabios',
+      withoutAgentChannel: true,
+      disks: [{ target: 'vda', size: MIB }],
+    });
+    const saved = new ModelGuest(domain, lab.folder, { vda: MIB });
+    await domain.start();
+    await saved.backUp(hypervisor);
+    await saved.write('vda', 0, 64 * KIB, 1);
+    await lab.virsh('managedsave', 'saved');
+    const off = await saved.backUp(hypervisor);
+    assert.deepEqual(methods(off), ['vda dirty-bitmap']);
+    await saved.assertRestores(off, saved.copy());
+    await domain.start();
+    await saved.write('vda', 512 * KIB, 64 * KIB, 2);
+    const on = await saved.backUp(hypervisor);
+    assert.deepEqual(methods(on), ['vda dirty-bitmap']);
+    await saved.assertRestores(on, saved.copy());
+    await domain.destroy();
+  });
+
   it('are full after QEMU was killed, and the bitmap that was not closed is removed', async () => {
     await guest.domain.start();
     await guest.write('vda', 12 * MIB, 64 * KIB, 0x51);

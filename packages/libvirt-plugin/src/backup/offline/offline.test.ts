@@ -295,6 +295,18 @@ describe('a snapshot of a libvirt domain that is off', () => {
       }
     });
 
+    it('of a run that was committed libvirt deletes the base if the domain runs by then', async () => {
+      const since = await backUp();
+      const entries = await dieAt('while the disks are read', since);
+      const made = names().at(-1);
+      fixture.images.calls.length = 0;
+      await fixture.libvirt.startDomain(uuid());
+      for (let time = 0; time < 2; time += 1) {
+        await recover(entries, true);
+        assert.deepEqual([names(), fixture.images.calls], [[made], []]);
+      }
+    });
+
     it('the checkpoint is deleted by libvirt if the domain runs by then', async () => {
       const since = await backUp();
       const entries = await dieAt('before libvirt is told', since);

@@ -39,9 +39,9 @@ export async function takeOffline(
   const exports: ImageExport[] = [];
   try {
     await guard.confirm(options);
-    const entry = entryOf(plan, disks);
+    const time = new Date();
+    const entry = entryOf(plan, disks, time);
     await plan.request.journal.record({ ...entry });
-    const time = new Date(entry.creationTime * 1000);
     if (entry.checkpoint !== null) await makeCheckpoint(context, libvirt, { entry, disks }, options);
     for (const [at, disk] of disks.entries()) {
       const folder = entry.folders[at] ?? newQemuFolder();
@@ -64,6 +64,7 @@ export async function takeOffline(
 function entryOf(
   { facts, place, description, request, owner, record }: SnapshotPlan,
   disks: readonly OfflineDisk[],
+  time: Date,
 ): OfflineEntry {
   const keeps = request.keepCheckpoint && disks.some(isTracked);
   return {
@@ -71,7 +72,7 @@ function entryOf(
     domain: place.domain,
     folders: disks.map(() => newQemuFolder()),
     checkpoint: keeps ? checkpointName(request.repositoryId, makeUlid()) : null,
-    creationTime: Math.floor(Date.now() / 1000),
+    creationTime: Math.floor(time.getTime() / 1000),
     replaces: record?.domain === facts.uuid ? record.name : null,
     keep: request.keepCheckpoint,
     owner: { ...owner },
