@@ -14,6 +14,7 @@ import type {
 import { diagnoseHost } from '../diagnose.js';
 import { existingDisks, prepareMachine } from '../restore/index.js';
 import type { LibvirtContext } from './context.js';
+import { diagnoseDisks } from './diagnose-disks.js';
 import { findGuest } from './find-guest.js';
 import { recoverLeftover } from './recovery.js';
 import { takeSnapshot } from './snapshot.js';
@@ -47,7 +48,9 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async *diagnose(options: WithSignal = {}): AsyncIterable<Diagnosis> {
-    yield* diagnoseHost(await this.#context.link.get(), options);
+    const libvirt = await this.#context.link.get();
+    yield* diagnoseHost(libvirt, options);
+    yield await diagnoseDisks(this.#context, libvirt, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -30,9 +30,14 @@ export async function jobAccess(options: LibvirtOptions, { name, place, remote }
     const socket = join(options.socketFolder, socketName(name, place));
     return { server: { kind: 'unix', socket }, address: { kind: 'unix', path: socket }, tls: undefined };
   }
-  const { port, listen } = options.nbd;
-  const host = requireWay(options.nbd, remote);
-  const tls = await loadCertificates(options.nbd);
+  return remoteAccess(options.nbd, remote);
+}
+
+/** As {@link jobAccess}, of another machine. */
+export async function remoteAccess(nbd: RemoteNbdOptions, remote: string): Promise<JobAccess> {
+  const { port, listen } = nbd;
+  const host = requireWay(nbd, remote);
+  const tls = await loadCertificates(nbd);
   return {
     server: { kind: 'tcp', host: listen ?? host, port, tls: tls !== undefined },
     address: { kind: 'tcp', host, port },

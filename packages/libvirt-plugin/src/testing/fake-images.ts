@@ -72,6 +72,11 @@ export class FakeImages implements ImageTools {
     };
   }
 
+  async versions(): Promise<string> {
+    this.#call('versions', '');
+    return 'qemu-img 7.2.0';
+  }
+
   removeFolder(folder: string): Promise<void> {
     this.removedFolders.push(folder);
     return Promise.resolve();

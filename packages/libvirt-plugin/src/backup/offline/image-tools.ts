@@ -6,6 +6,7 @@ import {
   imageInfo,
   type NbdAddress,
   QemuNbd,
+  qemuVersion,
   removeBitmap,
   removeQemuFolder,
   type WithSignal,
@@ -19,6 +20,8 @@ export interface ImageTools {
   removeBitmap(edit: BitmapEdit): Promise<void>;
   /** The export is called like the disk's target. */
   serve(request: ServeRequest): Promise<ImageServer>;
+  /** The programs and their versions, for people. @throws VBackupError VB_QEMU_MISSING */
+  versions(options: WithSignal): Promise<string>;
   /** Ends the server that a dead run left in its folder. */
   removeFolder(folder: string): Promise<void>;
 }
@@ -48,4 +51,10 @@ export const qemuImageTools: ImageTools = {
   serve: ({ bitmap, target, ...more }) =>
     QemuNbd.start({ ...more, exportName: target, readOnly: true, bitmap: bitmap ?? undefined }),
   removeFolder: removeQemuFolder,
+  versions: async (options) => {
+    const told = PROGRAMS.map(async (program) => `${program} ${await qemuVersion(program, options)}`);
+    return (await Promise.all(told)).join(', ');
+  },
 };
+
+const PROGRAMS = ['qemu-img', 'qemu-nbd'] as const;
