@@ -23,6 +23,15 @@ describe('adler32', () => {
     assert.equal(adler32(bytes), plain(bytes));
   });
 
+  it('of long and short pieces in any order is that of the whole', () => {
+    const pieces = [70_000, 3, 16_384, 16_383, 300_001, 1].map((length, index) => Buffer.alloc(length, 255 - index));
+    for (const order of [pieces, pieces.toReversed()]) {
+      const sum = new Adler32();
+      for (const piece of order) sum.update(piece);
+      assert.equal(sum.digest(), plain(Buffer.concat(order)));
+    }
+  });
+
   it('does not depend on how the input is cut', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 6 }), (pieces) => {

@@ -31,7 +31,11 @@ export interface StreamImageOptions {
   readonly compression: Compression;
   readonly workers: WorkerPool;
   /** Called when both files have their names. */
-  readonly onFinished: (files: { stream: FileDone; index: FileDone; summary: ImageSummary }) => Promise<void>;
+  readonly onFinished: (files: {
+    stream: FileDone & { readonly adler32: number };
+    index: FileDone;
+    summary: ImageSummary;
+  }) => Promise<void>;
 }
 
 type Entry =
@@ -123,9 +127,10 @@ export class StreamImageWriter implements ImageWriter {
     await this.#file.patch(end.patch.bytes, end.patch.fileOffset);
     await this.#index.finish();
     const { workers, path, indexPath } = this.#options;
-    // META was patched at the front, so the digests are of what is read back.
-    const [stream, index] = await Promise.all([
+    // META was patched at the front, so the digests are of what is read back: each by another worker.
+    const [stream, adler32, index] = await Promise.all([
       workers.digestFile(this.#file.path, { signal }),
+      workers.sumFile(this.#file.path, { signal }),
       workers.digestFile(this.#indexFile.path, { signal }),
       this.#file.sync(),
       this.#indexFile.sync(),
@@ -134,7 +139,7 @@ export class StreamImageWriter implements ImageWriter {
     await publish(indexPath);
     await publish(path);
     const summary = { dataLength: end.dataSize, storedLength: stream.size };
-    await this.#options.onFinished({ stream, index, summary });
+    await this.#options.onFinished({ stream: { ...stream, adler32 }, index, summary });
     return summary;
   }
 

@@ -41,7 +41,11 @@ function performNext(): void {
  */
 function collectGarbage(work: Work): void {
   if (work.kind === 'digest') return;
-  sinceCollection += work.input.length + (work.output?.length ?? 0);
+  collectAfter(work.input.length + (work.output?.length ?? 0));
+}
+
+function collectAfter(length: number): void {
+  sinceCollection += length;
   if (sinceCollection < COLLECTION_INTERVAL) return;
   sinceCollection = 0;
   minorCollection();
@@ -73,7 +77,7 @@ function done(work: Work): Omit<WorkDone, 'id'> {
     case 'decode':
       return decode(work);
     case 'digest':
-      return digestFile(work.path);
+      return digestFile(work);
   }
 }
 
@@ -93,23 +97,34 @@ function decode(work: Extract<Work, { kind: 'decode' }>): Omit<WorkDone, 'id'> {
   return { digest: createHash('sha256').update(output).digest(), length: output.length, adler32: 0 };
 }
 
-function digestFile(path: string): Omit<WorkDone, 'id'> {
-  const hash = createHash('sha256');
-  const sum = new Adler32();
+function digestFile({ path, sum }: Extract<Work, { kind: 'digest' }>): Omit<WorkDone, 'id'> {
+  if (sum === 'sha256') {
+    const hash = createHash('sha256');
+    const length = eachPiece(path, (bytes) => void hash.update(bytes));
+    return { digest: hash.digest(), length, adler32: 0 };
+  }
+  const adler32 = new Adler32();
+  const length = eachPiece(path, (bytes) => {
+    adler32.update(bytes);
+    collectAfter(bytes.length);
+  });
+  return { digest: EMPTY, length, adler32: adler32.digest() };
+}
+
+/** @returns the file's length */
+function eachPiece(path: string, take: (bytes: Buffer) => void): number {
   const piece = Buffer.allocUnsafe(FILE_PIECE_LENGTH);
   const file = openSync(path, 'r');
   let length = 0;
   try {
     for (let count = readSync(file, piece); count > 0; count = readSync(file, piece)) {
-      const bytes = piece.subarray(0, count);
-      hash.update(bytes);
-      sum.update(bytes);
+      take(piece.subarray(0, count));
       length += count;
     }
   } finally {
     closeSync(file);
   }
-  return { digest: hash.digest(), length, adler32: sum.digest() };
+  return length;
 }
 
 const bytesOf = (region: Region): Buffer =>

@@ -12,8 +12,8 @@ export type Work =
   | { readonly kind: 'encode'; readonly input: Region; readonly output: Region | null }
   /** Decodes `input` (LZ4 frames, at `start` in their file) to fill `output` (without one, `input` is it); its SHA-256. */
   | { readonly kind: 'decode'; readonly input: Region; readonly output: Region | null; readonly start: number }
-  /** SHA-256 and Adler-32 of a whole file. */
-  | { readonly kind: 'digest'; readonly path: string };
+  /** SHA-256 or Adler-32 of a whole file. */
+  | { readonly kind: 'digest'; readonly path: string; readonly sum: 'sha256' | 'adler32' };
 
 export interface Job {
   readonly id: number;
@@ -22,7 +22,7 @@ export interface Job {
 
 export interface WorkDone {
   readonly id: number;
-  /** SHA-256. */
+  /** SHA-256; of a file's Adler-32 it is empty. */
   readonly digest: Uint8Array;
   /** Bytes in `output`, or of the file. */
   readonly length: number;

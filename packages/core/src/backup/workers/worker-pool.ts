@@ -31,7 +31,6 @@ export interface FrameDone {
 export interface FileDone {
   /** Lower-case hex. */
   readonly sha256: string;
-  readonly adler32: number;
   readonly size: number;
 }
 
@@ -85,10 +84,18 @@ export class WorkerPool {
 
   /** Reads a whole file, and says what it is. */
   async digestFile(path: string, options: WithSignal = {}): Promise<FileDone> {
-    options.signal?.throwIfAborted();
-    const work = this.#post({ kind: 'digest', path }, FILE_WEIGHT);
-    const done = await untilAborted(work, options.signal);
-    return { sha256: Buffer.from(done.digest).toString('hex'), adler32: done.adler32, size: done.length };
+    const done = await this.#digest(path, 'sha256', options);
+    return { sha256: Buffer.from(done.digest).toString('hex'), size: done.length };
+  }
+
+  /** Adler-32 of a whole file. */
+  async sumFile(path: string, options: WithSignal = {}): Promise<number> {
+    return (await this.#digest(path, 'adler32', options)).adler32;
+  }
+
+  async #digest(path: string, sum: 'sha256' | 'adler32', { signal }: WithSignal): Promise<WorkDone> {
+    signal?.throwIfAborted();
+    return untilAborted(this.#post({ kind: 'digest', path, sum }, FILE_WEIGHT), signal);
   }
 
   #post(work: Work, weight: number): Promise<WorkDone> {
