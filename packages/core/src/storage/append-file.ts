@@ -2,11 +2,18 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { VBackupError } from '../errors/index.js';
 import { systemCode, withIo } from './io-error.js';
 
+/** So many bytes are written before the system is told to bring them to the disk, while more of them come. */
+const WRITEBACK_LENGTH = 32 * 1024 * 1024;
+
 /** A file that grows at its end, by vectored writes; one at a time. */
 export class AppendFile implements AsyncDisposable {
   readonly path: string;
   readonly handle: FileHandle;
   #length = 0;
+  /** Where what was given to the disk ends, and whether that is still under way. */
+  #writtenBack = 0;
+  #writeback: Promise<void> | null = null;
+  #failure: { readonly error: unknown } | null = null;
 
   private constructor(path: string, handle: FileHandle) {
     this.path = path;
@@ -38,6 +45,7 @@ export class AppendFile implements AsyncDisposable {
 
   /** Writes all buffers, in order. */
   async append(buffers: readonly Buffer[]): Promise<void> {
+    if (this.#failure !== null) throw this.#failure.error;
     // Of nothing, nothing is written: that is no full disk.
     let rest: readonly Buffer[] = buffers.filter(({ length }) => length > 0);
     while (rest.length > 0) {
@@ -48,6 +56,7 @@ export class AppendFile implements AsyncDisposable {
       this.#length += bytesWritten;
       rest = without(rest, bytesWritten);
     }
+    this.#writeBack();
   }
 
   /** Overwrites bytes that were written before. */
@@ -56,11 +65,29 @@ export class AppendFile implements AsyncDisposable {
   }
 
   async sync(): Promise<void> {
+    await this.#writeback;
+    // The kernel tells of an error once: it counts, whoever was told.
+    if (this.#failure !== null) throw this.#failure.error;
     await withIo(`cannot sync ${this.path}`, () => this.handle.sync());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writeback;
     await this.handle.close();
+  }
+
+  /** One at a time, and nobody waits for it: at the end there is little left to wait for. */
+  #writeBack(): void {
+    if (this.#writeback !== null || this.#length - this.#writtenBack < WRITEBACK_LENGTH) return;
+    this.#writtenBack = this.#length;
+    const work = withIo(`cannot sync ${this.path}`, () => this.handle.datasync());
+    this.#writeback = work
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => {
+        this.#writeback = null;
+      });
   }
 }
 
