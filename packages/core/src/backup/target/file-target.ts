@@ -2,11 +2,14 @@ import { type CopyTarget, openCopyTarget } from '../../filemap/copy-target.js';
 import { deviceSize } from '../../filemap/device-size.js';
 import { loadLibc } from '../../filemap/load-libc.js';
 import { ZeroWriter } from '../../filemap/zero-writer.js';
-import type { BlockWriter, OpenTarget, WithSignal } from '../../hypervisor/index.js';
+import type { BlockLimits, BlockWriter, OpenTarget, WithSignal } from '../../hypervisor/index.js';
+import { DirectWriter } from '../../storage/direct-writer.js';
 import { writeFully } from '../../storage/durable.js';
 import { withIo } from '../../storage/io-error.js';
 
 const LIMITS = { alignment: 1, maximumRequest: 16 * 1024 * 1024, maximumInFlight: 1 };
+/** Around the page cache one more keeps the disk at work while the next is handed over. */
+const DIRECT_LIMITS = { ...LIMITS, maximumInFlight: 2 };
 
 export interface FileTargetOptions {
   /** Replaces a file that exists. A block device is always written to. */
@@ -35,7 +38,7 @@ export function openFileTarget(path: string, options: FileTargetOptions = {}): O
       const length = isBlockDevice ? await deviceSize(file, libc) : size;
       const zeroed = sparse && (isFresh || inPlace?.zeroed === true);
       const zeroWriter = zeroed ? null : new ZeroWriter({ file, isBlockDevice, libc });
-      return new FileWriter(target, { length, zeroWriter, sparse });
+      return new FileWriter(target, { length, zeroWriter, sparse, direct: await DirectWriter.open(file) });
     } catch (error) {
       await target[Symbol.asyncDispose]();
       throw error;
@@ -48,11 +51,13 @@ interface FileShape {
   /** Null where what is never written reads as zero. */
   readonly zeroWriter: ZeroWriter | null;
   readonly sparse: boolean;
+  /** Null where all goes through the page cache. */
+  readonly direct: DirectWriter | null;
 }
 
 class FileWriter implements BlockWriter {
   readonly size: number;
-  readonly limits = LIMITS;
+  readonly limits: BlockLimits;
   readonly anyOrder = true;
   readonly zeroed: boolean;
   readonly #target: CopyTarget;
@@ -62,12 +67,16 @@ class FileWriter implements BlockWriter {
     this.#target = target;
     this.#shape = shape;
     this.size = shape.length;
+    this.limits = shape.direct === null ? LIMITS : DIRECT_LIMITS;
     this.zeroed = shape.zeroWriter === null;
   }
 
   async write(offset: number, bytes: Buffer): Promise<void> {
     const { path, file } = this.#target;
-    await withIo(`cannot write ${path} at byte ${offset}`, () => writeFully(file, bytes, offset));
+    await withIo(`cannot write ${path} at byte ${offset}`, async () => {
+      const written = (await this.#shape.direct?.write(bytes, offset)) ?? 0;
+      await writeFully(file, bytes.subarray(written), offset + written);
+    });
   }
 
   async zero(offset: number, length: number, options: WithSignal = {}): Promise<void> {
@@ -82,6 +91,7 @@ class FileWriter implements BlockWriter {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#shape.direct?.[Symbol.asyncDispose]();
     await this.#target[Symbol.asyncDispose]();
   }
 }
