@@ -39,4 +39,6 @@ export interface ImageReader extends AsyncDisposable {
   fingerprints(range: Extent, options?: WithSignal): AsyncIterable<Fingerprint>;
   /** Fills `target`; checks the digest of every frame that it touches. */
   read(offset: number, target: Buffer, options?: WithSignal): Promise<void>;
+  /** Begins to load what will be asked for next, within its own bounds; missing where nothing is loaded before. */
+  prefetch?(range: Extent): void;
 }

@@ -1,5 +1,6 @@
 import type { Checkpoint, ConfigurationFile, Guest, Journal, Leftover, WithSignal } from '../hypervisor/index.js';
 import type { OnEvent } from './events.js';
+import type { FrameCache } from './image/frame-cache.js';
 import type { ImageReader, ImageWriter } from './image.js';
 import type { Compression, Manifest, ManifestDisk } from './manifest.js';
 
@@ -18,7 +19,7 @@ export interface Repository {
    * @throws VBackupError VB_REPOSITORY_LOCKED
    */
   openPlace(key: PlaceKey, options?: WithSignal): Promise<Place>;
-  openImage(manifest: Manifest, disk: string, options?: WithSignal): Promise<ImageReader>;
+  openImage(manifest: Manifest, disk: string, options?: OpenImageOptions): Promise<ImageReader>;
   /** Reads and checks everything that restoring this backup needs of its own files (not its parents'). */
   verify(manifest: Manifest, options: VerifyOptions): Promise<readonly Damage[]>;
 }
@@ -76,6 +77,11 @@ export type Tip =
       /** Every name that a disk has or had in the chain: another disk cannot have it there. */
       readonly diskNames: readonly string[];
     };
+
+export interface OpenImageOptions extends WithSignal {
+  /** For decoded frames, shared with other images; missing: a small one of its own. */
+  readonly cache?: FrameCache | undefined;
+}
 
 export interface BackupPlan {
   readonly guest: Guest;

@@ -6,7 +6,7 @@ import type { NbdConnectOptions, NbdTls } from './connect-options.js';
 import { type NbdUriTls, parseNbdUri } from './uri.js';
 
 /** A line of a file that `psktool` writes: a name and a key in hexadecimal. */
-const PSK_LINE = /^([^:]+):((?:[0-9a-f]{2})+)$/i;
+export const PSK_LINE = /^([^:]+):((?:[0-9a-f]{2})+)$/i;
 
 /**
  * Parses an NBD URI and reads the certificates or the key that it names.

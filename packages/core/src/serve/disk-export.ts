@@ -31,7 +31,7 @@ export function diskExport(disk: ServedDisk): NbdExport {
     size,
     readOnly: writes === undefined,
     // What one connection wrote is what all of them read.
-    multiConn: true,
+    multiConn: disk.sequential !== true,
     preferredBlock: PREFERRED_BLOCK,
     read: (offset, target, options) => disk.read(offset, target, options),
     ...(writes === undefined

@@ -1,3 +1,12 @@
+export { type BackupSourceOptions, backupSource } from './backup-source.js';
 export * from './disk-export.js';
+export { DiskServer, type DiskServerOptions } from './disk-server.js';
+export * from './disk-source.js';
+export { exportNames, type NamedDisk } from './export-names.js';
+export { exportUri } from './export-uri.js';
+export { checkExposure } from './exposure.js';
+export { loadCertificates, loadKeys } from './load-tls.js';
 export * from './overlay/index.js';
+export { type PathSourceOptions, pathSource } from './path-source.js';
+export { DEFAULT_CACHE_BYTES, servedCache } from './served-cache.js';
 export * from './served-disk.js';

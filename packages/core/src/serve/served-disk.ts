@@ -12,6 +12,8 @@ export interface ServedDisk extends AsyncDisposable {
   readonly description: string;
   /** Bytes. */
   readonly size: number;
+  /** One client who goes through it in order is served best: several connections would be in each other's way. */
+  readonly sequential?: boolean | undefined;
   /** Fills the whole of `target`, which belongs to the disk until the promise settles. Never wrong bytes. */
   read(offset: number, target: Buffer, options?: WithSignal): Promise<void>;
   /**

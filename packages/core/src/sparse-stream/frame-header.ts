@@ -43,6 +43,10 @@ export function decodeFrameHeader(bytes: Buffer, at: number): FrameHeader {
   return { kind, start: exact(start, at + 5), length: exact(length, at + 22) };
 }
 
+/** Whether a file begins as a stream does: with the header of META. Needs {@link FRAME_HEADER_LENGTH} bytes of it. */
+export const beginsStream = (bytes: Buffer): boolean =>
+  PATTERN.exec(bytes.toString('latin1', 0, FRAME_HEADER_LENGTH))?.[1] === 'meta';
+
 const isFrameKind = (word: string | undefined): word is FrameKind => word !== undefined;
 
 function exact(digits: string | undefined, at: number): number {

@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { VBackupError } from '../../errors/index.js';
 import type {
   ConfigurationFile,
   Guest,
@@ -10,9 +9,10 @@ import type {
   SnapshotRequest,
   WithSignal,
 } from '../../hypervisor/index.js';
-import { ancestry, type ChainFile, parsePeerDataName, readChain } from '../../sparse-stream/index.js';
+import type { ChainFile } from '../../sparse-stream/index.js';
 import { withIo } from '../../storage/io-error.js';
 import { stillSnapshot } from './backup-hypervisor.js';
+import { chainsOfFolder } from './stream-chains.js';
 import { StreamImage } from './stream-image.js';
 import { plainName } from './vma-guest.js';
 
@@ -48,7 +48,7 @@ export class StreamHypervisor implements Hypervisor {
     { since, keepCheckpoint }: SnapshotRequest,
     { signal }: WithSignal = {},
   ): Promise<Snapshot> {
-    const chains = await this.#chains({ signal });
+    const chains = await chainsOfFolder(this.#folder, { signal });
     const disks = chains.map((files) => diskOf(files, { compare: since !== null }));
     const dates = chains
       .map((files) => Date.parse(files.at(-1)?.meta.date ?? ''))
@@ -65,27 +65,6 @@ export class StreamHypervisor implements Hypervisor {
   async recover(): Promise<void> {}
 
   async [Symbol.asyncDispose](): Promise<void> {}
-
-  /** Of each disk the files that its newest point needs, from the full on. */
-  async #chains(options: WithSignal): Promise<readonly (readonly ChainFile[])[]> {
-    const byTarget = new Map<string, string[]>();
-    for (const name of await this.#names()) {
-      const target = parsePeerDataName(name)?.target;
-      if (target !== undefined) byTarget.set(target, [...(byTarget.get(target) ?? []), join(this.#folder, name)]);
-    }
-    if (byTarget.size === 0) {
-      throw new VBackupError('VB_FILE_NOT_FOUND', `${this.#folder} has no backup of virtnbdbackup`, {
-        cure: 'name the folder with the files <disk>.full.data',
-      });
-    }
-    const chains: (readonly ChainFile[])[] = [];
-    for (const paths of byTarget.values()) {
-      const ordered = await readChain(paths, options);
-      const tip = ordered.at(-1)?.link;
-      if (tip !== undefined) chains.push(ancestry(ordered, tip));
-    }
-    return chains;
-  }
 
   /** The newest definition of the machine, by the time of its file. */
   #definition(): Promise<ConfigurationFile | null> {

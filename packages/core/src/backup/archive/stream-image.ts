@@ -1,6 +1,8 @@
+import { ProtocolError } from '../../errors/index.js';
 import { type AllocationExtent, coalesce, type Extent, endOf } from '../../extent/index.js';
 import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
 import { type Piece, SparseStreamFile } from '../../sparse-stream/index.js';
+import { DamagedFrameError } from '../image/damaged-frame.js';
 
 /** The longest piece that is asked for at once. */
 const MAXIMUM_REQUEST = 1024 * 1024;
@@ -27,7 +29,7 @@ export class StreamImage implements BlockReader {
   static async open(paths: readonly string[], options: WithSignal = {}): Promise<StreamImage> {
     const layers: Layer[] = [];
     try {
-      for (const path of paths) layers.push(new Layer(await SparseStreamFile.open(path, options)));
+      for (const path of paths) layers.push(new Layer(path, await SparseStreamFile.open(path, options)));
     } catch (error) {
       for (const layer of layers) await layer.close();
       throw error;
@@ -84,17 +86,32 @@ export class StreamImage implements BlockReader {
 /** One file, and how far it was read. */
 class Layer {
   readonly file: SparseStreamFile;
+  readonly #path: string;
   #reading: AsyncGenerator<Piece> | undefined;
   /** Nothing in front of it comes any more. */
   #position = 0;
   #waiting: Piece | undefined;
 
-  constructor(file: SparseStreamFile) {
+  constructor(path: string, file: SparseStreamFile) {
+    this.#path = path;
     this.file = file;
   }
 
-  /** What touches the range, whole. */
+  /** What touches the range, whole. @throws DamagedFrameError VB_SPARSE_…; VBackupError VB_IO, VB_ABORTED */
   async *pieces(range: Extent, options: WithSignal): AsyncGenerator<Piece> {
+    try {
+      yield* this.#pieces(range, options);
+    } catch (error) {
+      // Nothing more comes of that reading: who asks next begins anew, and hears of it again.
+      this.#reading = undefined;
+      if (!(error instanceof ProtocolError)) throw error;
+      const what = `disk ${this.file.index.meta.diskName}`;
+      const place = { file: this.#path, offset: error.offset, extent: range, what };
+      throw new DamagedFrameError(error.code, place, error.message, error);
+    }
+  }
+
+  async *#pieces(range: Extent, options: WithSignal): AsyncGenerator<Piece> {
     if (this.#reading === undefined || range.offset < this.#position) await this.#restart(range.offset, options);
     for (;;) {
       const piece = this.#waiting ?? (await this.#next());

@@ -16,27 +16,45 @@ export interface DiffImagesOptions extends WithSignal {
  * zero; what it was cut by is not there.
  */
 export function diffImages({ from, to, signal }: DiffImagesOptions): AsyncGenerator<ChangedExtent> {
-  const candidates = unsure(from, to, { signal });
+  const candidates = unsure({ from, to, signal });
   return differingExtents({ from, to, size: to.size, candidates, signal });
 }
 
-async function* unsure(from: ImageReader, to: ImageReader, options: WithSignal): AsyncGenerator<Extent> {
-  const range = { offset: 0, length: to.size };
-  if (range.length === 0) return;
-  const older = grown(from.fingerprints(range, options), to.size);
-  for await (const { offset, length, left, right } of overlaps(older, to.fingerprints(range, options))) {
-    if (!isSame(left, right)) yield { offset, length };
+async function* unsure(options: DiffImagesOptions): AsyncGenerator<Extent> {
+  const range = { offset: 0, length: options.to.size };
+  for await (const { offset, length, dirty } of changedByIndex({ ...options, range })) {
+    if (dirty) yield { offset, length };
   }
 }
 
-/** A cover of a shorter disk, with zeros behind it. */
-export async function* grown(fingerprints: AsyncIterable<Fingerprint>, size: number): AsyncGenerator<Fingerprint> {
-  let end = 0;
+export interface ChangedByIndexOptions extends DiffImagesOptions {
+  /** Of the newer disk. */
+  readonly range: Extent;
+}
+
+/**
+ * Complete cover of a range, ascending, without reading a byte of either disk: what both have in the same frame, or as
+ * zeros, is not dirty; all else may differ.
+ */
+export async function* changedByIndex(
+  options: ChangedByIndexOptions,
+): AsyncGenerator<Extent & { readonly dirty: boolean }> {
+  const { from, to, range, signal } = options;
+  if (range.length === 0) return;
+  const older = grown(from.fingerprints(range, { signal }), range);
+  for await (const { offset, length, left, right } of overlaps(older, to.fingerprints(range, { signal }))) {
+    yield { offset, length, dirty: !isSame(left, right) };
+  }
+}
+
+/** A cover of what a shorter disk has of a range, with zeros behind it. */
+export async function* grown(fingerprints: AsyncIterable<Fingerprint>, range: Extent): AsyncGenerator<Fingerprint> {
+  let end = range.offset;
   for await (const fingerprint of fingerprints) {
     yield fingerprint;
     end = endOf(fingerprint);
   }
-  if (end < size) yield { kind: 'zero', offset: end, length: size - end, digest: null };
+  if (end < endOf(range)) yield { kind: 'zero', offset: end, length: endOf(range) - end, digest: null };
 }
 
 function isSame(left: Fingerprint, right: Fingerprint): boolean {

@@ -56,7 +56,7 @@ export async function* unlikeFrames({ from, to, signal }: UnlikeFramesOptions): 
 
 async function* questions({ from, to, signal }: UnlikeFramesOptions): AsyncGenerator<Question> {
   const range = { offset: 0, length: to.size };
-  const fingerprints = grown(from.fingerprints(range, { signal }), to.size);
+  const fingerprints = grown(from.fingerprints(range, { signal }), range);
   let asked: Fingerprint | undefined;
   for await (const { offset, length, left, right } of overlaps(fingerprints, allocationOf(to, range, { signal }))) {
     if (left.kind === 'zero') {

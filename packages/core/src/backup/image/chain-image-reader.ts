@@ -24,7 +24,7 @@ export interface ImageSelection extends WithSignal {
   readonly root: string;
   readonly manifest: Manifest;
   readonly disk: string;
-  /** For decoded frames of up to {@link LONGEST_FRAME}, shared with other images; missing: a small one of its own. */
+  /** For decoded frames, shared with other images; missing: a small one of its own. */
   readonly cache?: FrameCache | undefined;
 }
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { WithSignal } from '../../hypervisor/index.js';
 import type { ImageReader } from '../image.js';
 import type { Manifest } from '../manifest.js';
-import type { Catalogue, Damage, Place, PlaceKey, Repository, VerifyOptions } from '../repository.js';
+import type { Catalogue, Damage, OpenImageOptions, Place, PlaceKey, Repository, VerifyOptions } from '../repository.js';
 import { pathComponent } from './names.js';
 import { scanRepository } from './scan.js';
 
@@ -30,9 +30,13 @@ export class ChainRepository implements Repository {
     return ChainPlace.open({ root: this.location, place, key });
   }
 
-  async openImage(manifest: Manifest, disk: string, options: WithSignal = {}): Promise<ImageReader> {
+  async openImage(
+    manifest: Manifest,
+    disk: string,
+    { signal, cache }: OpenImageOptions = {},
+  ): Promise<ImageReader> {
     const { ChainImageReader } = await import('../image/chain-image-reader.js');
-    return ChainImageReader.open({ root: this.location, manifest, disk, signal: options.signal });
+    return ChainImageReader.open({ root: this.location, manifest, disk, signal, cache });
   }
 
   async verify(manifest: Manifest, options: VerifyOptions): Promise<readonly Damage[]> {
