@@ -94,7 +94,11 @@ interface Run {
 
 async function run({ world, invocation, output, plugins, configuration }: Run): Promise<number> {
   const startedAt = world.now();
-  using interruption = new Interruption(world, (message) => output.warning('VB_CLI_INTERRUPTED', message));
+  // A server is stopped by a signal: that is no interruption of its work.
+  const isServer = invocation.command === 'serve';
+  using interruption = new Interruption(world, (message) => {
+    if (!isServer) output.warning('VB_CLI_INTERRUPTED', message);
+  });
   const where = once(async () => {
     const flag = invocation.options.text('repository');
     return repositoryPath(world, flag, (await configuration()).repository);

@@ -4,6 +4,7 @@ import type { Output } from './output/output.js';
 /** What is done to the bytes of an image as they are, and how to get at the disk in it. */
 const WORDS = {
   copy: 'its bytes are copied as they are; qemu-img convert makes a raw disk of it',
+  serve: 'its bytes are served as they are; qemu-nbd serves the disk in it',
   compare: 'its bytes are compared, not the disk in it; to compare that, serve it (qemu-nbd -r) and name the NBD URI',
 } as const;
 

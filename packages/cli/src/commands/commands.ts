@@ -10,6 +10,7 @@ export const COMMANDS: Readonly<Record<CommandName, () => Promise<RunCommand>>> 
   restore: async () => (await import('./restore.js')).restore,
   copy: async () => (await import('./copy.js')).copy,
   map: async () => (await import('./map.js')).map,
+  serve: async () => (await import('./serve.js')).serve,
   doctor: async () => (await import('./doctor.js')).doctor,
   export: async () => (await import('./export.js')).exportBackup,
   import: async () => (await import('./import.js')).importBackup,

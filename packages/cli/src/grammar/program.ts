@@ -3,6 +3,7 @@ import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AUDIT_SYNTAX, parseAudit } from '../audit-shares.js';
 import type { CommandName } from '../output/events.js';
 import { exportCommand, importCommand, pve, pveStorage } from './archives.js';
+import { serveCommand } from './serve.js';
 import { vmaCommands } from './vma.js';
 
 /** Backups read over at most so many connections per disk; servers allow 16 at most. */
@@ -83,6 +84,7 @@ const NAMES: readonly CommandName[] = [
   'copy',
   'map',
   'doctor',
+  'serve',
   'completion',
   'export',
   'import',
@@ -120,6 +122,7 @@ function commands(plugins: readonly PluginDescription[]): Command[] {
     withPlugins(restore(), plugins),
     copy(),
     map(),
+    serveCommand(),
     withPlugins(
       new Command('doctor')
         .description('check the conditions of a backup, with a cure for each')

@@ -12,6 +12,7 @@ export type CommandName =
   | 'copy'
   | 'map'
   | 'doctor'
+  | 'serve'
   | 'completion'
   | 'vma list'
   | 'vma config'
@@ -168,10 +169,24 @@ export type ItemSummary = Item &
         readonly fileSystem: string | null;
         readonly changedSince: string | null;
       }
+    | {
+        readonly command: 'serve';
+        /** Clients may connect from now on. */
+        readonly exports: readonly ShownExport[];
+      }
     | ({ readonly command: 'doctor' } & Diagnosis)
     | VmaItem
     | { readonly command: 'completion'; readonly script: string }
   );
+
+/** A disk that is being served. */
+export interface ShownExport {
+  readonly name: string;
+  readonly uri: string;
+  readonly size: number;
+  readonly description: string;
+  readonly writable: boolean;
+}
 
 export interface RunSummary {
   readonly type: 'summary';

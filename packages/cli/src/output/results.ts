@@ -53,6 +53,10 @@ export function resultLines(item: ItemSummary): string[] {
         ...(item.fileSystem === null ? [] : [['file system', item.fileSystem] as const]),
         ...(item.changedSince === null ? [] : [['changed since', printable(item.changedSince)] as const]),
       ]);
+    case 'serve':
+      return item.exports.map(
+        ({ uri, size, description }) => `${printable(uri)}  ${formatBytes(size)}  ${printable(description)}`,
+      );
     case 'doctor': {
       const line = `${item.state.padEnd(7)}  ${printable(item.name)}: ${printable(item.detail)}`;
       return item.cure === undefined ? [line] : [line, `         ${printable(item.cure)}`];

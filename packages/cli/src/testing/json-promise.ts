@@ -12,6 +12,7 @@ const command = z.enum([
   'copy',
   'map',
   'doctor',
+  'serve',
   'completion',
   'export',
   'import',
@@ -247,6 +248,19 @@ export const JSON_LINE = z.union([
     method: z.string(),
     fileSystem: z.string().nullable(),
     changedSince: z.string().nullable(),
+  }),
+  z.strictObject({
+    ...item,
+    command: z.literal('serve'),
+    exports: z.array(
+      z.strictObject({
+        name: z.string(),
+        uri: z.string(),
+        size: bytes,
+        description: z.string(),
+        writable: z.boolean(),
+      }),
+    ),
   }),
   z.strictObject({
     ...item,

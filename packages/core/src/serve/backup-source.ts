@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { FrameCache } from '../backup/image/frame-cache.js';
 import type { Manifest, ManifestDisk } from '../backup/manifest.js';
 import type { Repository } from '../backup/repository.js';
@@ -22,17 +23,23 @@ export interface BackupSourceOptions {
 export function backupSource(options: BackupSourceOptions): DiskSource {
   const { manifest } = options;
   return {
-    name: manifest.guest.name === '' ? manifest.guest.id : manifest.guest.name,
+    name: guestName(manifest),
     id: manifest.id,
     disks: manifest.disks.map((disk) => sourceDisk(disk, options)),
     [Symbol.asyncDispose]: async () => {},
   };
 }
 
+/** A disk without a machine may go by its path. */
+function guestName({ guest }: Manifest): string {
+  const name = guest.name === '' ? guest.id : guest.name;
+  return guest.kind === 'disk' ? basename(name) : name;
+}
+
 function sourceDisk(disk: ManifestDisk, options: BackupSourceOptions): SourceDisk {
-  const { guest, id, time } = options.manifest;
+  const { id, time } = options.manifest;
   const label = disk.label === '' || disk.label === disk.name ? disk.name : `${disk.name} (${disk.label})`;
-  const description = `${guest.name === '' ? guest.id : guest.name}, ${label}, backup ${id} of ${time}`;
+  const description = `${guestName(options.manifest)}, ${label}, backup ${id} of ${time}`;
   return {
     name: disk.name,
     description,

@@ -12,6 +12,8 @@ export interface DiskServerOptions {
   /** Each under a name of its own; who opens them closes them, behind the server. */
   readonly disks: readonly ServedDisk[];
   readonly address: NbdAddress;
+  /** Permissions of a unix socket; default 0o600. */
+  readonly socketMode?: number | undefined;
   readonly tls?: NbdServerTls | undefined;
   /** Ends by itself when the last client that used a disk has gone. */
   readonly once?: boolean | undefined;
@@ -35,7 +37,7 @@ export class DiskServer implements AsyncDisposable {
 
   /** @throws VBackupError VB_INVALID_ARGUMENT (two disks of one name), VB_NBD_SERVER_LISTEN */
   static async listen(options: DiskServerOptions): Promise<DiskServer> {
-    const { disks, address, tls, onConnectionError } = options;
+    const { disks, address, socketMode, tls, onConnectionError } = options;
     const byName = new Map(disks.map((disk) => [disk.name, disk]));
     if (byName.size < disks.length) throw new VBackupError('VB_INVALID_ARGUMENT', 'two disks have one name');
     const [only] = disks;
@@ -44,6 +46,7 @@ export class DiskServer implements AsyncDisposable {
     const self = new DiskServer(options);
     self.#server = await NbdServer.listen({
       address,
+      socketMode,
       tls,
       open: async (name) => {
         const disk = byName.get(name);

@@ -30,11 +30,7 @@ export class ChainRepository implements Repository {
     return ChainPlace.open({ root: this.location, place, key });
   }
 
-  async openImage(
-    manifest: Manifest,
-    disk: string,
-    { signal, cache }: OpenImageOptions = {},
-  ): Promise<ImageReader> {
+  async openImage(manifest: Manifest, disk: string, { signal, cache }: OpenImageOptions = {}): Promise<ImageReader> {
     const { ChainImageReader } = await import('../image/chain-image-reader.js');
     return ChainImageReader.open({ root: this.location, manifest, disk, signal, cache });
   }
