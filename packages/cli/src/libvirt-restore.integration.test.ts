@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { requireTools } from '@vbackup/core/testing';
 import { type LabDomain, LIBVIRT_GUEST_TOOLS, LIBVIRT_LAB_TOOLS, type LibvirtLab, startLibvirtLab } from '@vbackup/lab';
 import { type CommandResult, runCommand } from './testing/command.js';
+import { ServeProcess } from './testing/serve-process.js';
 
 const run = promisify(execFile);
 const MIB = 2 ** 20;
@@ -99,6 +100,45 @@ describe('restores of libvirt guests', function () {
       assert.match(await done('--hypervisor libvirt web-restored -r repo'), / full \(first-backup\) of web-restored/);
       await copy.destroy();
       await lab.virsh('undefine', 'web-restored', '--checkpoints-metadata');
+    });
+
+    it('boots from its backup without a restore, and what it writes there stays', async () => {
+      const [id] = (await done('list -r repo --json')).match(/(?<="id":")[0-9a-f]{16}/g)?.slice(1) ?? [];
+      assert.ok(id !== undefined, 'the increment');
+      const socket = join(lab.images, 'served.sock');
+      const serve = (): Promise<ServeProcess> =>
+        ServeProcess.start(`${id} -r repo --socket ${socket} --socket-mode 666 --writable overlays`, {
+          cwd: lab.folder,
+        });
+      const devices = ['vda', 'vdb'].map(
+        (target) => `<disk type='network' device='disk'><driver name='qemu' type='raw' discard='unmap'/>
+          <source protocol='nbd' name='${target}'><host transport='unix' socket='${socket}'/></source>
+          <target dev='${target}' bus='virtio'/></disk>`,
+      );
+      const instant = await lab.define({ name: 'web-instant', disks: [], devices: devices.join('') });
+      const inMnt = (command: string): Promise<string> => instant.run('/bin/sh', '-c', `cd /mnt && ${command}`);
+      {
+        await using _server = await serve();
+        await instant.start();
+        await instant.waitForAgent();
+        assert.equal(await inMnt('cat first second changed'), 'before-the-full\nbefore-the-increment\nnew\n');
+        await inMnt('echo written-in-the-overlay > fourth && rm first && sync');
+        await instant.destroy({ graceful: true });
+      }
+      {
+        await using _server = await serve();
+        await instant.start();
+        await instant.waitForAgent();
+        assert.equal(
+          await inMnt('cat second fourth; ls first 2>&1 || true'),
+          `before-the-increment\nwritten-in-the-overlay\nls: first: No such file or directory\n`,
+        );
+        await instant.destroy();
+      }
+      await done(`verify ${id} -r repo`);
+      const { blocks } = await stat(join(lab.folder, 'overlays', 'web.vda.overlay'));
+      assert.ok(blocks * 512 < 4 * MIB, `${blocks} blocks`);
+      await lab.virsh('undefine', 'web-instant');
     });
   });
 

@@ -2,10 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type * as CoreModule from '@vbackup/core';
-import type { NbdAddress, NbdServerTls, ServedDisk } from '@vbackup/core';
+import type { NbdAddress, NbdServerTls } from '@vbackup/core';
 import { EXIT } from '../exit-codes.js';
 import { FaultLines } from '../serve/fault-lines.js';
+
 import { listenAddress } from '../serve/listen-address.js';
+import { openDisks } from '../serve/open-disks.js';
 import { Sources } from '../serve/open-sources.js';
 import { usageError } from '../usage.js';
 import type { CommandContext, Outcome } from './command.js';
@@ -24,10 +26,7 @@ export async function serve(context: CommandContext): Promise<Outcome> {
   using cache = core.servedCache();
   await using sources = new Sources(context, { core, cache });
   for (const word of invocation.operands) await sources.add(word);
-  await using disks = new Disks();
-  for (const { name, disk } of named(core, sources, options.text('export'))) {
-    disks.opened.push(await disk.open(name, { signal }));
-  }
+  await using disks = await openDisks(context, core, named(core, sources, options.text('export')));
   await using place = await placeOf(context, tcp);
   const faults = new FaultLines(output);
   await using server = await core.DiskServer.listen({
@@ -49,15 +48,6 @@ export async function serve(context: CommandContext): Promise<Outcome> {
   output.item({ type: 'summary', scope: 'item', command: 'serve', exports: shown });
   await Promise.race([server.finished, aborted(signal)]);
   return { done: shown.length, failed: 0, exitCode: EXIT.done };
-}
-
-/** The disks that are open; the first to be opened is the last to be closed. */
-class Disks implements AsyncDisposable {
-  readonly opened: ServedDisk[] = [];
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const disk of this.opened.splice(0).toReversed()) await disk[Symbol.asyncDispose]();
-  }
 }
 
 /** Every disk under a name of its own, or the only one under the name that was chosen. @throws VBackupError VB_CLI_USAGE */

@@ -6,6 +6,7 @@ export const serveCommand = (): Command =>
     .description('show disks of backups, archives and images to NBD clients, without a restore')
     .argument('<source...>', 'a backup, a VMA archive, a .data file, a folder of virtnbdbackup, an image or a device')
     .option('--disk <name>', 'only this disk of each source')
+    .option('--writable <folder>', 'let clients write; what they write is kept in the folder, never in the backup')
     .option('--export <name>', 'the name of the export, where there is one disk')
     .addOption(
       new Option('--socket <path>', 'listen on a unix socket (default: one in a new folder)').conflicts('listen'),

@@ -25,6 +25,7 @@ export function backupSource(options: BackupSourceOptions): DiskSource {
   return {
     name: guestName(manifest),
     id: manifest.id,
+    identity: `backup ${manifest.id}`,
     disks: manifest.disks.map((disk) => sourceDisk(disk, options)),
     [Symbol.asyncDispose]: async () => {},
   };

@@ -8,6 +8,8 @@ export interface DiskSource extends AsyncDisposable {
   readonly name: string;
   /** Tells it from another of the same name: the id of a backup; empty where there is none. */
   readonly id: string;
+  /** What its bytes are, and stay: what is written over them belongs to no others. */
+  readonly identity: string;
   readonly disks: readonly SourceDisk[];
 }
 

@@ -1,10 +1,13 @@
 import { VBackupError } from '../errors/index.js';
 import type { DiskSource, SourceDisk } from './disk-source.js';
+import type { OverlayKey } from './overlay/index.js';
 
 /** A disk and the name of its export. */
 export interface NamedDisk {
   readonly name: string;
   readonly disk: SourceDisk;
+  /** What keeps its writes goes by this, however the disk is shown: `web.vda`, of what it is a disk of. */
+  readonly overlay: OverlayKey;
 }
 
 /**
@@ -15,7 +18,11 @@ export interface NamedDisk {
 export function exportNames(sources: readonly DiskSource[]): NamedDisk[] {
   const named = sources.flatMap((source) => {
     const twins = sources.filter(({ name }) => name === source.name).length > 1;
-    return source.disks.map((disk) => ({ name: nameOf(source, disk, { alone: sources.length === 1, twins }), disk }));
+    return source.disks.map((disk) => ({
+      name: nameOf(source, disk, { alone: sources.length === 1, twins }),
+      disk,
+      overlay: { identity: source.identity, name: pathOf(source, disk, '.') },
+    }));
   });
   const seen = new Set<string>();
   for (const { name } of named) {
@@ -35,7 +42,10 @@ function nameOf(
   { alone, twins }: { readonly alone: boolean; readonly twins: boolean },
 ): string {
   if (alone) return disk.name;
-  // An image is its own disk.
-  const path = source.name === disk.name ? disk.name : `${source.name}/${disk.name}`;
+  const path = pathOf(source, disk, '/');
   return twins && source.id !== '' ? `${path}@${source.id}` : path;
 }
+
+/** An image is its own disk. */
+const pathOf = (source: DiskSource, disk: SourceDisk, separator: string): string =>
+  source.name === disk.name ? disk.name : `${source.name}${separator}${disk.name}`;

@@ -15,6 +15,7 @@ import { openVmaArchive } from '../vma/random-access.js';
 import type { DiskSource, SourceDisk } from './disk-source.js';
 import { ImageDisk } from './image-disk.js';
 import { ReaderDisk } from './reader-disk.js';
+import { identityOfFiles } from './source-identity.js';
 import { StreamDisk } from './stream-disk.js';
 
 export interface PathSourceOptions extends WithSignal {
@@ -59,14 +60,15 @@ async function archiveSource(path: string, { onWarning, signal }: PathSourceOpti
       return { name: device.name, description, open: async (name) => new ImageDisk({ name, description, image }) };
     });
   const name = basename(path).replace(ARCHIVE_NAME, '');
-  return { name, id: '', disks, [Symbol.asyncDispose]: () => archive[Symbol.asyncDispose]() };
+  const identity = await identityOfFiles([path]);
+  return { name, id: '', identity, disks, [Symbol.asyncDispose]: () => archive[Symbol.asyncDispose]() };
 }
 
-function streamSource(
+async function streamSource(
   path: string,
   chains: readonly (readonly ChainFile[])[],
   { cache, signal: opening }: PathSourceOptions,
-): DiskSource {
+): Promise<DiskSource> {
   const disks = chains.flatMap((files): SourceDisk[] => {
     const tip = files.at(-1);
     if (tip === undefined) return [];
@@ -76,10 +78,11 @@ function streamSource(
       new StreamDisk(await StreamImage.open(paths, { signal }), { name, description, cache });
     return [{ name: tip.meta.diskName, description, open: openDisk }];
   });
-  return { name: basename(path), id: '', disks, [Symbol.asyncDispose]: async () => {} };
+  const identity = await identityOfFiles(chains.flat().map((file) => file.path));
+  return { name: basename(path), id: '', identity, disks, [Symbol.asyncDispose]: async () => {} };
 }
 
-function imageSource(path: string, { onWarning, signal: opening }: PathSourceOptions): DiskSource {
+async function imageSource(path: string, { onWarning, signal: opening }: PathSourceOptions): Promise<DiskSource> {
   const name = basename(path);
   const disk: SourceDisk = {
     name,
@@ -87,7 +90,8 @@ function imageSource(path: string, { onWarning, signal: opening }: PathSourceOpt
     open: async (exportName, { signal = opening } = {}) =>
       new ReaderDisk(await openFileReader(path, { onWarning, signal }), { name: exportName, description: path }),
   };
-  return { name, id: '', disks: [disk], [Symbol.asyncDispose]: async () => {} };
+  const identity = await identityOfFiles([path]);
+  return { name, id: '', identity, disks: [disk], [Symbol.asyncDispose]: async () => {} };
 }
 
 /** Of what is neither a file nor a block device nothing is read: it is refused. */

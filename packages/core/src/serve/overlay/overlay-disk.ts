@@ -15,6 +15,7 @@ export class OverlayDisk implements ServedDisk, DiskWrites {
   readonly name: string;
   readonly description: string;
   readonly size: number;
+  readonly sequential: boolean | undefined;
   readonly changedSince: readonly ChangedSince[];
   readonly writes: DiskWrites;
 
@@ -24,6 +25,7 @@ export class OverlayDisk implements ServedDisk, DiskWrites {
     this.name = base.name;
     this.description = base.description;
     this.size = base.size;
+    this.sequential = base.sequential;
     this.changedSince = base.changedSince.map((since) => ({
       id: since.id,
       extents: (range, options) => this.#changed(since, range, options),

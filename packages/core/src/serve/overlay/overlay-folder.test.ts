@@ -62,6 +62,13 @@ describe('OverlayFolder', () => {
     });
   });
 
+  it('refuses a second disk of one name', async () => {
+    await using overlays = await OverlayFolder.open(path);
+    await using _overlaid = await overlays.layOver(disk(), { identity: 'backup 1', name: 'vda' });
+    const again = overlays.layOver(disk(), { identity: 'backup 1', name: 'vda' });
+    await assert.rejects(again, { code: 'VB_INVALID_ARGUMENT', message: /two disks/, cure: /of its own/ });
+  });
+
   it('is of one disk of one backup, and serves no other', async () => {
     await written();
     const others: readonly (readonly [ServedDisk, string])[] = [

@@ -29,6 +29,7 @@ export interface OverlayKey {
 export class OverlayFolder implements AsyncDisposable {
   readonly path: string;
   readonly #lock: HeldLock;
+  readonly #used = new Set<string>();
 
   private constructor(path: string, lock: HeldLock) {
     this.path = path;
@@ -49,11 +50,16 @@ export class OverlayFolder implements AsyncDisposable {
 
   /**
    * The disk with what was written to it before, or a new overlay. The disk is the result's to close from then on.
-   * @throws VBackupError VB_OVERLAY_OTHER, VB_OVERLAY_DAMAGED, VB_NO_SPACE, VB_ACCESS_DENIED, VB_IO
+   * @throws VBackupError VB_INVALID_ARGUMENT for a second disk of one name, VB_OVERLAY_OTHER, VB_OVERLAY_DAMAGED, VB_NO_SPACE, VB_ACCESS_DENIED, VB_IO
    */
   async layOver(disk: ServedDisk, { identity, name }: OverlayKey): Promise<ServedDisk> {
     const base = { id: identity, disk: name, size: disk.size };
     const path = join(this.path, fileNameOf(name));
+    if (this.#used.has(path)) {
+      const cure = 'serve one of them with a folder of its own';
+      throw new VBackupError('VB_INVALID_ARGUMENT', `two disks would be written to ${path}`, { cure });
+    }
+    this.#used.add(path);
     if ((await ignoringMissing(() => stat(path))) === null) await create(path, base);
     return new OverlayDisk(disk, await openOverlay(path, base));
   }
