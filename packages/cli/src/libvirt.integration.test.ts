@@ -223,15 +223,16 @@ describe('vbackup of libvirt guests', function () {
     await assertClean();
   });
 
-  it('goes on after a clean stop and start', async () => {
+  it('goes on after a clean stop, while the guest is off, and after it was started again', async () => {
     await domain.destroy({ graceful: true });
     for (const { target } of domain.disks) {
       assert.ok((await imageOf(target)).equals(model.disk(target)), `the model of ${target} is wrong`);
     }
+    assert.match(await backUp(), / inc of web/, 'while it is off');
     await domain.start();
     await write('vda', 10 * MIB, 64 * KIB, 0x88);
     const out = await backUp();
-    assert.match(out, / inc of web/);
+    assert.match(out, / inc of web: .* 64\.0 KiB data/);
     await assertRestores(idOf(out), model.copy(), ['vda']);
   });
 
