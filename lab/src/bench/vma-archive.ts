@@ -3,31 +3,24 @@ import { randomFillSync } from 'node:crypto';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  type BlockReader,
-  copyDevice,
-  copyDisk,
-  newIdentity,
-  openArchiveOutput,
-  openFileReader,
-  openFileTarget,
-  openVmaArchive,
-  type VmaArchive,
-  VmaImageWriter,
-  VmaWriter,
-  verifyArchive,
-} from '@vbackup/core';
+import { verifyArchive } from '@vbackup/core';
 import type { Contender, Contest, Cost } from './contest.js';
-import { timeProgram } from './program.js';
+import { timeProgram, vbackup } from './program.js';
+import { warm } from './raw-file.js';
 
 const MiB = 1024 * 1024;
+const GIB = 1024 * MiB;
 const BLOCK_LENGTH = 4096;
 const DEVICE = 'drive-scsi0';
-const GIB = 1024 * MiB;
+/** Of the copy's time, with Node's start, the digests and the sync. */
+const COPY_TARGET = { time: 1.3 };
+/** For each GiB of the device, without Node's start. */
+const HEADERS_SECONDS = 0.1;
 
 /**
  * A raw image of 16 MiB each of random data, of zeros that are stored, of a hole, and of random and zero blocks in turn; and
- * archives of it. Everything is gone when it is disposed.
+ * archives of it. Commands are raced as they stand: with the start of Node, with the digests beside the archive, and with the
+ * wait for the disk. Everything is gone when it is disposed.
  */
 export class VmaBenchFile implements AsyncDisposable {
   readonly #folder: string;
@@ -41,32 +34,28 @@ export class VmaBenchFile implements AsyncDisposable {
   static async make(size: number): Promise<VmaBenchFile> {
     const bench = new VmaBenchFile(await mkdtemp(join(tmpdir(), 'vbackup-bench-')), size);
     await bench.#fill();
-    await bench.#create(bench.#path('archive'));
+    await bench.#run(bench.#create('archive.vma'));
     return bench;
   }
 
-  /** All wait until what they wrote is on the disk. */
   contests(): readonly Contest[] {
     const bytes = this.#size;
-    const copy = (): Contender => this.#copy();
+    const archive = this.#path('archive.vma');
     return [
+      { name: 'raw to VMA', bytes, target: COPY_TARGET, peer: this.#copy(), ours: [this.#creation()] },
+      { name: 'VMA to raw', bytes, target: COPY_TARGET, peer: this.#copy(), ours: [this.#extraction()] },
       {
-        name: 'raw to VMA (target ×1.30)',
+        name: 'VMA headers',
         bytes,
-        peer: copy(),
-        ours: [this.#contender('create', () => this.#createOnce())],
-      },
-      {
-        name: 'VMA to raw (target ×1.30)',
-        bytes,
-        peer: copy(),
-        ours: [this.#contender('extract', () => this.#extractOnce())],
-      },
-      {
-        name: `VMA headers (target ${(0.1 * bytes) / GIB} s)`,
-        bytes,
-        peer: copy(),
-        ours: [this.#contender('verify', () => this.#verify())],
+        target: { seconds: (HEADERS_SECONDS * bytes) / GIB },
+        peer: this.#copy(),
+        ours: [
+          { name: 'vbackup, verify, in a process', run: () => verifyHeaders(archive) },
+          {
+            name: 'vbackup vma verify --headers',
+            run: () => this.#run(vbackup('vma', 'verify', '--headers', archive)),
+          },
+        ],
       },
     ];
   }
@@ -76,6 +65,55 @@ export class VmaBenchFile implements AsyncDisposable {
   }
 
   readonly #path = (name: string): string => join(this.#folder, name);
+
+  #copy(): Contender {
+    const script = 'cp --sparse=always --reflink=never "$1" "$2" && sync "$2"';
+    return {
+      name: 'cp --sparse=always, sync',
+      run: () => this.#copied(['bash', '-c', script, 'bash', this.#path('source'), this.#path('target')]),
+    };
+  }
+
+  #extraction(): Contender {
+    const map = `${DEVICE}=${this.#path('target')}`;
+    return {
+      name: 'vbackup vma extract',
+      run: () => this.#copied(vbackup('vma', 'extract', '--map', map, this.#path('archive.vma'))),
+    };
+  }
+
+  #creation(): Contender {
+    const path = this.#path('created.vma');
+    return {
+      name: 'vbackup vma create',
+      run: async () => {
+        await warm(this.#path('source'), this.#path('target'));
+        const cost = await this.#run(this.#create('created.vma'));
+        // Every byte is read, and the digests are those of the bytes that came: the source itself says that they are right.
+        await this.#run(vbackup('vma', 'verify', path));
+        await this.#run(vbackup('vma', 'extract', '--map', `${DEVICE}=${this.#path('target')}`, path));
+        await this.#compare();
+        await Promise.all([rm(path), rm(`${path}.sha256s`)]);
+        return cost;
+      },
+    };
+  }
+
+  /** Times what makes the target, which must be the source then, byte by byte. */
+  async #copied(words: readonly string[]): Promise<Cost> {
+    await warm(this.#path('source'), this.#path('target'));
+    const cost = await this.#run(words);
+    await this.#compare();
+    return cost;
+  }
+
+  #create(name: string): readonly string[] {
+    return vbackup('vma', 'create', this.#path(name), '--device', `${DEVICE}=${this.#path('source')}`);
+  }
+
+  #run(words: readonly string[]): Promise<Cost> {
+    return timeProgram(words, { environment: { VBACKUP_STATE: this.#path('state') } });
+  }
 
   async #fill(): Promise<void> {
     const data = randomFillSync(Buffer.alloc(16 * MiB));
@@ -91,97 +129,20 @@ export class VmaBenchFile implements AsyncDisposable {
     await file.sync();
   }
 
-  #copy(): Contender {
-    const target = this.#path('target');
-    const script = 'cp --sparse=always --reflink=never "$1" "$2" && sync "$2"';
-    return {
-      name: 'cp --sparse=always, sync',
-      run: async () => {
-        const cost = await timeProgram(['bash', '-c', script, 'bash', this.#path('source'), target]);
-        await rm(target);
-        return cost;
-      },
-    };
-  }
-
-  #contender(name: string, work: () => Promise<() => Promise<void>>): Contender {
-    return {
-      name: `vbackup, ${name}`,
-      run: async (): Promise<Cost> => {
-        const cpu = process.cpuUsage();
-        const start = performance.now();
-        const check = await work();
-        const seconds = (performance.now() - start) / 1000;
-        const { user, system } = process.cpuUsage(cpu);
-        await check();
-        return { seconds, cpuSeconds: (user + system) / 1e6 };
-      },
-    };
-  }
-
-  /** Both directions are compared with the source, byte by byte, where time is not measured. */
-  async #createOnce(): Promise<() => Promise<void>> {
-    const path = this.#path('created');
-    await this.#create(path);
-    return async () => {
-      await this.#extract(path);
-      await this.#compare();
-      await rm(path);
-    };
-  }
-
-  async #extractOnce(): Promise<() => Promise<void>> {
-    await this.#extract(this.#path('archive'));
-    return () => this.#compare();
-  }
-
-  async #create(path: string): Promise<void> {
-    const size = this.#size;
-    await using output = await openArchiveOutput({ path });
-    const archive = { ...newIdentity(), configs: [], devices: [{ name: DEVICE, size }] };
-    const writer = await VmaWriter.open(archive, output);
-    await using reader = await openFileReader(this.#path('source'));
-    await copyDisk({
-      reader,
-      writer: new VmaImageWriter(writer, DEVICE),
-      size,
-      extents: [{ offset: 0, length: size }],
-    });
-    await writer.close();
-    await output.finish();
-  }
-
-  async #extract(path: string): Promise<void> {
-    await using archive = await openVmaArchive(path);
-    await using reader = readerOf(archive);
-    const openTarget = openFileTarget(this.#path('target'));
-    await copyDevice({ reader, openTarget, label: path });
-  }
-
-  async #verify(): Promise<() => Promise<void>> {
-    const report = await verifyArchive({ path: this.#path('archive') }, { mode: 'headers' });
-    if (report.damageCount > 0) throw new Error('the archive is damaged');
-    return () => Promise.resolve();
-  }
-
-  /** @throws Error unless what was extracted is the source */
+  /** @throws Error unless what came out is the source */
   async #compare(): Promise<void> {
     execFileSync('cmp', [this.#path('source'), this.#path('target')]);
     await rm(this.#path('target'));
   }
 }
 
-function readerOf(archive: VmaArchive): BlockReader {
-  const [device] = archive.header.devices;
-  if (device === undefined) throw new Error('the archive has no device');
-  const image = archive.image(device);
-  return {
-    size: image.size,
-    limits: { alignment: 1, maximumRequest: 4 * MiB, maximumInFlight: 4 },
-    allocation: async function* (range) {
-      yield* image.extents(range);
-    },
-    read: (offset, target) => image.read(offset, target),
-    [Symbol.asyncDispose]: () => image[Symbol.asyncDispose](),
-  };
+/** As the command does it, without the start of Node. */
+async function verifyHeaders(path: string): Promise<Cost> {
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  const report = await verifyArchive({ path }, { mode: 'headers' });
+  const seconds = (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  if (report.damageCount > 0) throw new Error('the archive is damaged');
+  return { seconds, cpuSeconds: (user + system) / 1e6 };
 }
