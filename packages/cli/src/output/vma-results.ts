@@ -112,7 +112,11 @@ function extractionLines(item: VmaExtraction): string[] {
   const lost = missing.reduce((sum, { length }) => sum + length, 0);
   return [
     `${what} extracted to ${target}: ${formatBytes(size)}, ${formatBytes(written)} data`,
-    ...(lost === 0 ? [] : [`  missing, and zeros now: ${formatBytes(lost)} in ${missing.length} ranges`]),
+    ...(lost === 0
+      ? []
+      : [
+          `  missing, and zeros now: ${formatBytes(lost)} in ${missing.length} ${missing.length === 1 ? 'range' : 'ranges'}`,
+        ]),
   ];
 }
 

@@ -38,8 +38,11 @@ export function deviceSources(texts: readonly string[], cwd: string): readonly D
         'write size=10G:drive-scsi0=-',
       );
     }
-    if (own !== undefined && own.includes(',')) {
-      throw usageError(`--device ${text}: a name has no comma`, `write <name>=./${text} if that is a file`);
+    if (own !== undefined && /[\s,]/.test(own)) {
+      throw usageError(
+        `--device ${text}: a name has neither commas nor white space`,
+        `nobody could restore it by such a name: give it another; a file that is called so is ./${text}`,
+      );
     }
     if (format === ARCHIVE_FORMAT) return { name: own, selector: source, format, size };
     if (source === '-') {

@@ -12,6 +12,17 @@ import { throttles } from './throttle.js';
 /** A target may be longer than the device, as volumes are rounded up; Proxmox takes no more than this. */
 const MAX_SURPLUS = 4 * 1024 * 1024;
 
+/** Before anything is said or written. @throws VBackupError VB_FILE_NOT_FOUND, VB_IO, VB_ACCESS_DENIED */
+export async function checkFifo(path: string, name: string): Promise<void> {
+  const { ioError, systemCode } = await import('@vbackup/core/storage');
+  try {
+    await stat(path);
+  } catch (cause) {
+    if (systemCode(cause) !== 'ENOENT') throw ioError(cause, `cannot look at ${name}`);
+    throw new VBackupError('VB_FILE_NOT_FOUND', `there is no ${name}`, { cause, cure: 'make the FIFO first: mkfifo' });
+  }
+}
+
 const SKIP_MEMORY = 'skip=vmstate';
 
 /** Tells qmrestore what there is, and hears where each device goes. */

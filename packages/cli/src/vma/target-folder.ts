@@ -1,10 +1,11 @@
-import { readdir, rmdir } from 'node:fs/promises';
+import { readdir, rm, rmdir } from 'node:fs/promises';
 import { VBackupError } from '@vbackup/core/errors';
 
 /** A folder that is made for what goes into it; if nothing did and it was made here, it is taken away again. */
 export class TargetFolder implements AsyncDisposable {
   readonly #path: string;
   readonly #made: boolean;
+  readonly #claimed: string[] = [];
 
   private constructor(path: string, made: boolean) {
     this.#path = path;
@@ -27,7 +28,18 @@ export class TargetFolder implements AsyncDisposable {
     });
   }
 
+  /** A file in it that is taken away as well, unless all is {@link keep kept}. */
+  claim(path: string): void {
+    this.#claimed.push(path);
+  }
+
+  /** What was claimed stays. */
+  keep(): void {
+    this.#claimed.length = 0;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const path of this.#claimed) await rm(path, { force: true }).catch(() => undefined);
     // One that holds something stays: rmdir(2) takes only empty ones.
     if (this.#made) await rmdir(this.#path).catch(() => undefined);
   }

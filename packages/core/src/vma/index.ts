@@ -3,7 +3,7 @@ export { ArchiveDigester, type DigesterOptions } from './archive-digester.js';
 export { fileChunks, type ReadArchiveOptions, readArchive } from './archive-file.js';
 export * from './archive-output.js';
 export { compatListLines } from './compat-list.js';
-export type { ArchiveCompression } from './compression.js';
+export { type ArchiveCompression, COMPRESSION_MAGIC_LENGTH } from './compression.js';
 export { type ContentCheck, DeviceDigest } from './content-order.js';
 export { DamageList, damageError } from './damage.js';
 export { VmaDecoder, type VmaDecoderOptions } from './decoder.js';
@@ -25,6 +25,7 @@ export {
   extractArchive,
   type PlanExtraction,
 } from './extract-archive.js';
+export { beginsArchive } from './header-decode.js';
 export * from './identity.js';
 export { type ImageReadOptions, type VmaFingerprint, VmaImageReader } from './image-reader.js';
 export { type DeviceFacts, isVmstate } from './ledger.js';

@@ -79,7 +79,8 @@ function checkConfig(name: string, content: Buffer): void {
 
 function checkDevice({ name, size }: NewVmaDevice): void {
   if (/\s/u.test(name)) {
-    const cure = 'qmrestore reads names up to the first white space: give it another';
+    const cure =
+      'qmrestore reads names up to the first white space: give it another, also with vma create -d format=vma:<name>=<archive>:<device>';
     throw new VBackupError('VB_VMA_UNSAFE_NAME', `the device ${JSON.stringify(name)} has white space`, { cure });
   }
   if (Buffer.byteLength(name) > MAX_DEVICE_NAME_LENGTH) {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { Hypervisor, JoinedSource } from '@vbackup/core';
@@ -58,6 +59,7 @@ async function connectTo(context: CommandContext, device: DeviceSource): Promise
       name,
     };
   }
+  if (format === undefined) await refuseArchive(selector);
   const hypervisor = await plugins.connect(isNbdUri(selector) ? 'nbd' : 'file', {
     flags: format === undefined ? {} : { 'file-format': format },
     signal,
@@ -87,6 +89,28 @@ async function archiveParts(
     selector: path,
     name: name ?? device.name,
   }));
+}
+
+/** Most likely its devices are meant, and not the bytes of the archive. */
+async function refuseArchive(path: string): Promise<void> {
+  if (!(await isVma(path))) return;
+  throw usageError(
+    `${path} is a VMA archive`,
+    `--device format=vma:${path} takes its devices, --device format=raw:<name>=${path} the file as it is`,
+  );
+}
+
+/** Whoever opens it tells what else is wrong with it. */
+async function isVma(path: string): Promise<boolean> {
+  const { beginsArchive, COMPRESSION_MAGIC_LENGTH } = await import('@vbackup/core/vma');
+  try {
+    if (!(await stat(path)).isFile()) return false;
+    await using file = await open(path);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(COMPRESSION_MAGIC_LENGTH));
+    return beginsArchive(buffer.subarray(0, bytesRead));
+  } catch {
+    return false;
+  }
 }
 
 function refuseTwice(sources: readonly JoinedSource[]): void {

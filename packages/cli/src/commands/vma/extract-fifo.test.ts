@@ -96,4 +96,15 @@ describe('vbackup vma extract --fifo', () => {
       assert.ok((await readFile(inFolder(memory))).equals(MEMORY));
     }
   });
+
+  it('leaves nothing where it fails after the configurations were written, and says at once that there is no FIFO', async () => {
+    const golden = join(VMA_FIXTURES, '01-basic.vma');
+    await writeFile(inFolder('lines'), 'skip=nothing\n');
+    assert.equal(await program.run(`vma extract ${golden} --fifo lines out`), 2);
+    assert.match(program.world.stderr.text, /VB_INVALID_ARGUMENT/);
+    assert.ok(!(await readdir(program.folder)).includes('out'));
+    program.world.stdout.text = '';
+    await program.refused(`vma extract ${golden} --fifo none out`, 'VB_FILE_NOT_FOUND', 10);
+    assert.ok(!(await readdir(program.folder)).includes('out'));
+  });
 });

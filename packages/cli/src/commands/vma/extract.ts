@@ -6,7 +6,7 @@ import { usageError } from '../../usage.js';
 import { archiveSource, verifySource } from '../../vma/archive-source.js';
 import { DeviceProgress } from '../../vma/device-progress.js';
 import { type ExtractPlan, type ExtractStep, planExtraction } from '../../vma/extract-plan.js';
-import { planByFifo } from '../../vma/fifo-plan.js';
+import { checkFifo, planByFifo } from '../../vma/fifo-plan.js';
 import { PveProgress } from '../../vma/pve-progress.js';
 import { TargetFolder } from '../../vma/target-folder.js';
 import { warnOf } from '../../vma/warn-of.js';
@@ -32,7 +32,10 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
   let plan: ExtractPlan = { steps: [], configs: [] };
   let log: PveProgress | undefined;
   const print = (line: string | undefined): void => (line === undefined ? undefined : world.stdout.write(`${line}\n`));
-  await using _folder = path === undefined ? null : await TargetFolder.open(path, { force: options.flag('force') });
+  const fifo = options.text('fifo');
+  if (fifo !== undefined) await checkFifo(resolve(world.cwd, fifo), fifo);
+  const force = options.flag('force');
+  await using target = path === undefined ? null : await TargetFolder.open(path, { force });
   const report = await extractArchive({
     source: verifySource(source),
     salvage: options.flag('salvage'),
@@ -40,16 +43,17 @@ export async function vmaExtract(context: CommandContext): Promise<Outcome> {
     onProgress: (device, done) => (log === undefined ? progress.at(device, done) : undefined),
     onCluster: (storedBlocks) => print(log?.cluster(storedBlocks)),
     plan: async ({ header }) => {
-      const fifo = options.text('fifo');
       plan = await planExtraction(header, { world, options, folder, devices: fifo === undefined });
       if (fifo === undefined) return plan.steps.map(limited);
       // qmrestore reads the configuration before it says where the devices go.
       await writeConfigs(context, plan);
+      if (!force) for (const config of plan.configs) target?.claim(resolve(world.cwd, config.path));
       plan = { configs: [], steps: await planByFifo(context, header, fifo) };
       if (options.flag('verbose')) log = new PveProgress(header.devices, () => world.now());
       return plan.steps.map(limited);
     },
   });
+  target?.keep();
   for (const line of log?.finish() ?? []) print(line);
   progress.finish(report.devices);
   warnOf(output, report.warnings);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { VMA_FIXTURES } from '@vbackup/core/testing';
+import { sealHeader, VMA_FIXTURES } from '@vbackup/core/testing';
 import { testProgram } from '../../testing/program.js';
 
 describe('vma repack', () => {
@@ -42,6 +42,9 @@ describe('vma repack', () => {
     ['a device that another archive lacks', `create x.vma -d format=vma:${golden}:nothing`, 'VB_VMA_NOT_FOUND', 10],
     ['an archive that is not there', 'create x.vma -d format=vma:none.vma:drive-scsi0', 'VB_FILE_NOT_FOUND', 10],
     ['a size of what is no stream', `create x.vma -d format=vma:size=1M:${golden}`, 'VB_CLI_USAGE', 2],
+    ['a name with white space', 'create x.vma -d a\u00a0b=disk.raw', 'VB_CLI_USAGE', 2],
+    ['an archive that is taken for an image', `create x.vma -d one=${golden}`, 'VB_CLI_USAGE', 2],
+    ['an archive without devices', `repack ${join(VMA_FIXTURES, '06-noconfdev.vma')} x.vma`, 'VB_UNSUPPORTED', 1],
     ['a name that --device could not say again', 'create x.vma -d a,b=disk.raw', 'VB_CLI_USAGE', 2],
   ] as const) {
     it(`refuses ${what}`, async () => {
@@ -49,4 +52,13 @@ describe('vma repack', () => {
       assert.ok(!(await readdir(program.folder)).some((name) => name.startsWith('x.vma')));
     });
   }
+
+  it('takes one of two devices of a name by its number, and not both', async () => {
+    const bytes = await readFile(join(VMA_FIXTURES, '11-vmatool-packed.vma'));
+    bytes.write('0', bytes.indexOf('drive-scsi1\0') + 'drive-scsi'.length);
+    await writeFile(join(program.folder, 'twice.vma'), sealHeader(bytes));
+    await program.refused('vma repack twice.vma x.vma', 'VB_VMA_DUPLICATE_NAME', 14);
+    assert.equal(await program.run('vma repack twice.vma second.vma -d 2'), 0, program.world.stderr.text);
+    assert.equal(await program.run('vma verify second.vma'), 0, program.world.stderr.text);
+  });
 });

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { ShapeArchive, VmaDevice, VmaHeader } from '@vbackup/core';
+import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
 import { EXIT } from '../../exit-codes.js';
 import { usageError } from '../../usage.js';
 import { archiveSource } from '../../vma/archive-source.js';
@@ -27,9 +28,7 @@ export async function vmaRepack(context: CommandContext): Promise<Outcome> {
   warnOf(output, archive.warnings);
   const choice = { named: invocation.options.texts('device'), skipped: invocation.options.texts('skip') };
   const devices = chosenDevices(header.devices, choice);
-  if (devices.length === 0 && header.devices.length > 0) {
-    throw usageError('--skip leaves out every device', 'leave one of them in');
-  }
+  checkDevices(header.devices, devices);
   await using hypervisor = new VmaHypervisor({
     archive,
     devices,
@@ -49,6 +48,21 @@ export async function vmaRepack(context: CommandContext): Promise<Outcome> {
     ctime: header.ctime,
   });
   return { done: 1, failed: 0, exitCode: EXIT.done };
+}
+
+function checkDevices(all: readonly VmaDevice[], chosen: readonly VmaDevice[]): void {
+  if (all.length === 0) {
+    throw new UnsupportedError('VB_UNSUPPORTED', 'the archive has no devices: there is nothing to put in order', {
+      cure: 'copy it as it is; its configurations are written by vbackup vma config --all',
+    });
+  }
+  if (chosen.length === 0) throw usageError('--skip leaves out every device', 'leave one of them in');
+  const names = chosen.map(({ name }) => name);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice === undefined) return;
+  throw new VBackupError('VB_VMA_DUPLICATE_NAME', `the archive has several devices ${twice}`, {
+    cure: 'take one by its number with --device, or give it another name: vma create -d format=vma:<name>=<archive>:<number>',
+  });
 }
 
 interface NewShape {
