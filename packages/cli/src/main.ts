@@ -95,7 +95,7 @@ interface Run {
 async function run({ world, invocation, output, plugins, configuration }: Run): Promise<number> {
   const startedAt = world.now();
   // A server is stopped by a signal: that is no interruption of its work.
-  const isServer = invocation.command === 'serve';
+  const isServer = ['serve', 'mount'].includes(invocation.command);
   using interruption = new Interruption(world, (message) => {
     if (!isServer) output.warning('VB_CLI_INTERRUPTED', message);
   });

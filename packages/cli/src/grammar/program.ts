@@ -3,6 +3,7 @@ import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AUDIT_SYNTAX, parseAudit } from '../audit-shares.js';
 import type { CommandName } from '../output/events.js';
 import { exportCommand, importCommand, pve, pveStorage } from './archives.js';
+import { mountCommand, umountCommand } from './mount.js';
 import { serveCommand } from './serve.js';
 import { vmaCommands } from './vma.js';
 
@@ -85,6 +86,8 @@ const NAMES: readonly CommandName[] = [
   'map',
   'doctor',
   'serve',
+  'mount',
+  'umount',
   'completion',
   'export',
   'import',
@@ -123,6 +126,8 @@ function commands(plugins: readonly PluginDescription[]): Command[] {
     copy(),
     map(),
     serveCommand(),
+    mountCommand(),
+    umountCommand(),
     withPlugins(
       new Command('doctor')
         .description('check the conditions of a backup, with a cure for each')

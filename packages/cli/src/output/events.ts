@@ -13,6 +13,8 @@ export type CommandName =
   | 'map'
   | 'doctor'
   | 'serve'
+  | 'mount'
+  | 'umount'
   | 'completion'
   | 'vma list'
   | 'vma config'
@@ -173,6 +175,12 @@ export type ItemSummary = Item &
         readonly command: 'serve';
         /** Clients may connect from now on. */
         readonly exports: readonly ShownExport[];
+      }
+    | {
+        readonly command: 'mount' | 'umount';
+        readonly directory: string;
+        /** What can be opened now, or could until now. */
+        readonly paths: readonly string[];
       }
     | ({ readonly command: 'doctor' } & Diagnosis)
     | VmaItem

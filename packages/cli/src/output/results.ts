@@ -53,6 +53,10 @@ export function resultLines(item: ItemSummary): string[] {
         ...(item.fileSystem === null ? [] : [['file system', item.fileSystem] as const]),
         ...(item.changedSince === null ? [] : [['changed since', printable(item.changedSince)] as const]),
       ]);
+    case 'mount':
+      return item.paths.map((path) => printable(path));
+    case 'umount':
+      return item.paths.map((path) => `${printable(path)} is unmounted`);
     case 'serve':
       return item.exports.map(
         ({ uri, size, description }) => `${printable(uri)}  ${formatBytes(size)}  ${printable(description)}`,

@@ -187,6 +187,7 @@ const isAnswer = (event: SummaryEvent): boolean =>
   (event.command === 'info' ||
     event.command === 'map' ||
     event.command === 'serve' ||
+    event.command === 'mount' ||
     event.command === 'completion' ||
     (event.command.startsWith('vma ') && !('written' in event) && event.command !== 'vma extract') ||
     (event.command === 'verify' && event.damage.length > 0) ||

@@ -13,6 +13,8 @@ const command = z.enum([
   'map',
   'doctor',
   'serve',
+  'mount',
+  'umount',
   'completion',
   'export',
   'import',
@@ -248,6 +250,12 @@ export const JSON_LINE = z.union([
     method: z.string(),
     fileSystem: z.string().nullable(),
     changedSince: z.string().nullable(),
+  }),
+  z.strictObject({
+    ...item,
+    command: z.enum(['mount', 'umount']),
+    directory: z.string(),
+    paths: z.array(z.string()),
   }),
   z.strictObject({
     ...item,

@@ -1,4 +1,4 @@
-import { open, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { lstat, open, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { VBackupError } from '../errors/index.js';
 import type { WithSignal } from '../hypervisor/index.js';
@@ -94,6 +94,9 @@ class Opened implements Mount {
   }
 }
 
+/** Nobody else makes files that can be written and not read: one that is empty was left by a mount that was killed. */
+const PLACEHOLDER_MODE = 0o200;
+
 /** An empty file to mount over, which nobody else made. */
 class Placeholder implements AsyncDisposable {
   readonly #path: string;
@@ -106,9 +109,10 @@ class Placeholder implements AsyncDisposable {
   static async make(path: string): Promise<Placeholder> {
     return await withIo(`cannot make ${path}`, async () => {
       try {
-        await using _made = await open(path, 'wx', 0o600);
+        await using _made = await open(path, 'wx', PLACEHOLDER_MODE);
       } catch (error) {
         if (systemCode(error) !== 'EEXIST') throw error;
+        if (await isPlaceholder(path)) return new Placeholder(path);
         const cure = `unmount what is there (vbackup umount), or remove ${path}, or name another folder`;
         throw new VBackupError('VB_TARGET_EXISTS', `${path} exists`, { cause: error, cure });
       }
@@ -126,9 +130,13 @@ class Placeholder implements AsyncDisposable {
   }
 }
 
+async function isPlaceholder(path: string): Promise<boolean> {
+  const found = await ignoringMissing(() => lstat(path));
+  return found?.isFile() === true && found.size === 0 && found.mode % 0o1000 === PLACEHOLDER_MODE;
+}
+
 async function removeEmpty(path: string): Promise<void> {
-  const found = await ignoringMissing(() => stat(path));
-  if (found?.isFile() === true && found.size === 0) await rm(path, { force: true });
+  if (await isPlaceholder(path)) await rm(path, { force: true });
 }
 
 async function existingFolder(directory: string): Promise<string> {
