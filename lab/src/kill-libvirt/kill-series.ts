@@ -34,6 +34,8 @@ interface Plan {
   readonly level: string;
   readonly moment: () => Moment;
   readonly downMs: number;
+  /** Whether a guest that died is backed up before it is started again. */
+  readonly whileOff: boolean;
 }
 
 export interface SeriesOptions {
@@ -99,8 +101,11 @@ export class KillSeries implements AsyncDisposable {
   async run(): Promise<RunOutcome> {
     const plan = this.#plan();
     const { outcome, struck, name } = await this.#victim(plan);
-    const before = await this.#compareNew(outcome);
-    await this.#startAgain(plan.victim, struck);
+    const crashed = struck && (plan.victim === 'qemu' || plan.victim === 'host') ? await this.#imagesOfDead() : null;
+    const before = await this.#compareNew(outcome, crashed);
+    const off = crashed !== null && (await this.#startAgain(crashed, plan));
+    const state = await this.#domain.state();
+    if (state !== 'running') throw failure(`the guest is ${state}`, outcome);
     this.#history.settle();
     let next = await this.#vbackup([]);
     const stuck = struck && next.stderr.includes('[VB_LIBVIRT_JOB_STUCK]');
@@ -116,7 +121,7 @@ export class KillSeries implements AsyncDisposable {
     this.#history.settle();
     const what = struck ? `${plan.victim} died ${name}` : 'nobody died';
     const committed = before > 0;
-    const more = `${committed ? ', the backup stands' : ''}${stuck ? ', libvirt had to forget its job' : ''}`;
+    const more = `${off ? ', backed up while it was off' : ''}${committed ? ', the backup stands' : ''}${stuck ? ', libvirt had to forget its job' : ''}`;
     return { killed: struck, committed, stuck, line: `${plan.level}: ${what}${more}` };
   }
 
@@ -155,10 +160,11 @@ export class KillSeries implements AsyncDisposable {
     const index = (count: number): number => Math.floor(random() * count);
     const [victim, level] = [VICTIMS[index(VICTIMS.length)] ?? 'vbackup', LEVELS[index(LEVELS.length)] ?? 'auto'];
     const [byTime, share, then, down] = [random() < 0.4, random(), random(), random()];
+    const whileOff = random() < 0.5;
     const ms = Math.floor(share * this.#durationMs * 1.1);
     const [count, thenMs] = [1 + Math.floor(share * 60), Math.floor(then * THEN_MS)];
     const moment = (): Moment => (byTime ? afterTime(ms) : afterEvents([folder, lab.images], { count, thenMs }));
-    return { victim, level, moment, downMs: Math.floor(down * DOWN_MS) };
+    return { victim, level, moment, downMs: Math.floor(down * DOWN_MS), whileOff };
   }
 
   /** The run in which somebody dies. */
@@ -194,19 +200,30 @@ export class KillSeries implements AsyncDisposable {
     await lab.startDaemon();
   }
 
-  /** Only a QEMU that was killed is started again; everything else must have lived on. */
-  async #startAgain(victim: Victim, struck: boolean): Promise<void> {
-    if (struck && (victim === 'qemu' || victim === 'host')) {
-      await this.#writer?.stop();
-      await until('QEMU is gone', STOP_TIMEOUT_MS, async () => (await this.#domain.state()) === 'shut off');
-      // What the guest did not flush may be lost, as with any host that crashes: the images tell what is left.
-      const images = this.#domain.disks.map(async ({ target }) => [target, await this.#image(target)] as const);
-      this.#history.reset(new Map(await Promise.all(images)));
-      await this.#start();
-    }
-    const state = await this.#domain.state();
-    // A backup that pauses the guest was not asked for.
-    if (state !== 'running') throw new Error(`the guest is ${state}`);
+  /** What the guest did not flush may be lost, as with any host that crashes: the images tell what is left. */
+  async #imagesOfDead(): Promise<Disks> {
+    await this.#writer?.stop();
+    await until('QEMU is gone', STOP_TIMEOUT_MS, async () => (await this.#domain.state()) === 'shut off');
+    const images = this.#domain.disks.map(async ({ target }) => [target, await this.#image(target)] as const);
+    return new Map(await Promise.all(images));
+  }
+
+  /** @returns whether a backup was made before */
+  async #startAgain(images: Disks, { whileOff }: Plan): Promise<boolean> {
+    this.#history.reset(images);
+    const off = whileOff && (await this.#backUpWhileOff());
+    await this.#start();
+    return off;
+  }
+
+  /** @returns whether that was possible */
+  async #backUpWhileOff(): Promise<boolean> {
+    const run = await this.#vbackup([]);
+    const stuck = run.stderr.includes('[VB_LIBVIRT_JOB_STUCK]');
+    if (stuck) return false;
+    if (run.code !== 0) throw failure(`the run while the guest was off ended with ${run.code}`, run);
+    if ((await this.#compareNew(run)) !== 1) throw failure('the run while the guest was off made no backup', run);
+    return true;
   }
 
   async #start(): Promise<void> {
@@ -231,12 +248,17 @@ export class KillSeries implements AsyncDisposable {
     return (await repository?.catalogue())?.backups ?? [];
   }
 
-  /** Every backup that was not there before holds what the disks held at one instant. @returns how many there are */
-  async #compareNew(run: Outcome): Promise<number> {
+  /**
+   * Every backup that was not there before holds what the disks held at one instant.
+   * @param crashed - what QEMU left when it died: the backup may have been made after that
+   * @returns how many there are
+   */
+  async #compareNew(run: Outcome, crashed: Disks | null = null): Promise<number> {
     const fresh = (await this.#manifests()).filter(({ id }) => !this.#digests.has(id));
     for (const manifest of fresh) {
       const disks = await this.#contentOf(manifest);
-      if (this.#history.find(disks) === null) {
+      const isCrashed = crashed !== null && digestOf(crashed) === digestOf(disks);
+      if (!isCrashed && this.#history.find(disks) === null) {
         throw failure(`backup ${manifest.id} holds no instant: ${this.#history.nearest(disks)}`, run);
       }
       this.#digests.set(manifest.id, digestOf(disks));

@@ -105,7 +105,7 @@ export class LabDomain {
 
   /**
    * Reads or writes a disk as if the guest did, with a command of qemu-io: `write -P 0xaa 0 64k`, `write -z 1M 64k`,
-   * `discard 0 64k`, `read -P 0xaa 0 64k`. Needs no operating system in the guest. Only for disks on virtio.
+   * `discard 0 64k`, `read -P 0xaa 0 64k`. Needs no operating system in the guest.
    * @throws Error if it fails, also because a `read -P` finds other bytes
    */
   async dirty(target: string, command: string): Promise<void> {
@@ -148,10 +148,11 @@ export class LabDomain {
   }
 }
 
-/** QEMU's path of a disk on virtio, for `qemu-io -d`. */
+/** QEMU's path of a disk on virtio or SCSI, for `qemu-io -d`. */
 export function deviceOf(target: string): string {
   const index = target.charCodeAt(2) - 'a'.charCodeAt(0);
-  return `/machine/peripheral/virtio-disk${index}/virtio-backend`;
+  const scsi = target.startsWith('sd');
+  return scsi ? `/machine/peripheral/scsi0-0-0-${index}` : `/machine/peripheral/virtio-disk${index}/virtio-backend`;
 }
 
 /** Asks until the answer is yes. */

@@ -17,6 +17,12 @@ import type { LabDomain } from '@vbackup/lab';
 
 const run = promisify(execFile);
 
+export interface ModelWrite {
+  readonly offset: number;
+  readonly length: number;
+  readonly value: number;
+}
+
 /** A guest of the lab whose disks are known byte for byte, for every write goes to a model as well. */
 export class ModelGuest {
   readonly domain: LabDomain;
@@ -41,6 +47,11 @@ export class ModelGuest {
   async zero(target: string, command: string, offset: number, length: number): Promise<void> {
     await this.#do(target, `${command} ${offset} ${length}`);
     this.#disk(target).fill(0, offset, offset + length);
+  }
+
+  /** Notes a write that was made by other means. */
+  model(target: string, { offset, length, value }: ModelWrite): void {
+    this.#disk(target).fill(value, offset, offset + length);
   }
 
   /** What the disks hold now. */
