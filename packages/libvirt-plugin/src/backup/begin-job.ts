@@ -6,12 +6,12 @@ import { jobXml } from '../job/index.js';
 import { type Base, sinceOf } from './base.js';
 import type { ChosenDisks } from './choose-disks.js';
 import type { LibvirtContext } from './context.js';
+import { dropCheckpoint } from './drop-checkpoint.js';
 import type { GuestPlace } from './guest-id.js';
 import type { JobAccess } from './job-access.js';
 import { scratchName } from './job-files.js';
 import type { JobEntry } from './journal.js';
 import { whileQuiet } from './quiet.js';
-import { dropCheckpoint } from './release.js';
 
 export interface JobRequest extends WithSignal {
   readonly place: GuestPlace;

@@ -1,9 +1,10 @@
 import type { Leftover, WithSignal } from '@vbackup/core';
 import type { LibvirtContext } from './context.js';
+import { dropCheckpoint } from './drop-checkpoint.js';
 import { type JournalEntry, parseEntries } from './journal.js';
 import { finishOffline, undoOffline } from './offline/release-offline.js';
 import { resume, thaw } from './quiet.js';
-import { dropCheckpoint, finishJob, undoJob } from './release.js';
+import { finishJob, undoJob } from './release.js';
 
 const THAW_TIMEOUT_MS = 30_000;
 

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import type { WithSignal } from '@vbackup/core';
 import { descriptionOf, isOfRepository, parseCheckpointXml } from '../checkpoint/index.js';
 import { type DomainFacts, isLibvirtError, type LibvirtConnection } from '../connection/index.js';
+import { dropCheckpoint } from './drop-checkpoint.js';
 import type { JobEntry } from './journal.js';
 import { abortJob, findJob, isJobOf } from './running-job.js';
 
@@ -51,23 +52,6 @@ async function isReplaced(
   } catch (error) {
     if (isLibvirtError(error, 'VB_LIBVIRT_NO_CHECKPOINT')) return false;
     throw error;
-  }
-}
-
-/** Also one whose bitmaps are gone or broken, as they are after QEMU was killed. */
-export async function dropCheckpoint(
-  libvirt: LibvirtConnection,
-  domain: string,
-  name: string,
-  options: WithSignal,
-): Promise<void> {
-  try {
-    await libvirt.deleteCheckpoint(domain, name, options);
-  } catch (error) {
-    if (isLibvirtError(error, 'VB_LIBVIRT_NO_CHECKPOINT', 'VB_LIBVIRT_NO_DOMAIN')) return;
-    if (!isLibvirtError(error, 'VB_LIBVIRT_FAILED', 'VB_LIBVIRT_CHECKPOINT_INCONSISTENT')) throw error;
-    // libvirt does not delete a checkpoint of whose bitmaps one is missing.
-    await libvirt.deleteCheckpoint(domain, name, { ...options, metadataOnly: true });
   }
 }
 

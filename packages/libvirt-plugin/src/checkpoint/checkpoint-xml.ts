@@ -47,6 +47,25 @@ export function redefinitionXml(checkpoint: LibvirtCheckpoint, owner: Checkpoint
   });
 }
 
+/** The same checkpoint with one of its disks alone, for a redefinition; null if that disk has no bitmap in it. */
+export function partOf(
+  { name, description, creationTime, disks }: CheckpointDescription,
+  target: string,
+): string | null {
+  const disk = disks.find((each) => each.target === target);
+  if (disk === undefined || disk.bitmap === null) return null;
+  const { bitmap } = disk;
+  return buildXml({
+    name: 'domaincheckpoint',
+    children: [
+      { name: 'name', text: name },
+      ...(description === null ? [] : [{ name: 'description', text: description }]),
+      { name: 'creationTime', text: String(creationTime ?? 0) },
+      { name: 'disks', children: [diskElement({ name: target, checkpoint: 'bitmap', bitmap })] },
+    ],
+  });
+}
+
 function identity(name: string, owner: CheckpointOwner): readonly XmlElement[] {
   return [
     { name: 'name', text: name },

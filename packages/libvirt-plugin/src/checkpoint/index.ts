@@ -6,5 +6,6 @@ export {
   descriptionOf,
   newCheckpointXml,
   parseCheckpointXml,
+  partOf,
   redefinitionXml,
 } from './checkpoint-xml.js';

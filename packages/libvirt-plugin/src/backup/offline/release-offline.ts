@@ -3,8 +3,9 @@ import { redefinitionXml } from '../../checkpoint/index.js';
 import { isLibvirtError, type LibvirtConnection } from '../../connection/index.js';
 import { parseDomain } from '../../domain/index.js';
 import type { LibvirtContext } from '../context.js';
+import { dropCheckpoint } from '../drop-checkpoint.js';
 import type { OfflineEntry } from '../journal.js';
-import { domainOrNull, dropCheckpoint, replacedCheckpoints } from '../release.js';
+import { domainOrNull, replacedCheckpoints } from '../release.js';
 import { remoteUri, requireLocal } from '../uri.js';
 import { bitmapImages, type LocalImage } from './offline-disks.js';
 
