@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { openImageDevice } from '@vbackup/core';
 import { requireTools } from '@vbackup/core/testing';
 import { type LabDomain, LIBVIRT_GUEST_TOOLS, LIBVIRT_LAB_TOOLS, type LibvirtLab, startLibvirtLab } from '@vbackup/lab';
 import { type CommandResult, runCommand } from './testing/command.js';
@@ -219,11 +220,20 @@ describe('restores of libvirt guests', function () {
       await imagesAre(model);
     });
 
-    it('also writes into an image by its path, and a domain cannot start meanwhile', async () => {
+    it('keeps the domain from starting meanwhile', async () => {
+      for (const target of ['vda', 'vdb'] as const) {
+        const { path, format } = domain.disk(target);
+        await using _device = await openImageDevice(path, { format })({ size: SIZES[target], label: target });
+        await assert.rejects(domain.start(), /lock/);
+      }
+    });
+
+    it('also writes into an image by its path, unless a domain has it', async () => {
       const { path } = domain.disk('vda');
       assert.deepEqual(writtenBytes(await done(`restore old@latest ${path} --disk vda --in-place -r repo`)), ['0 B']);
       await domain.start();
       await refused(`restore old@latest ${path} --disk vda --in-place -r repo`, 'VB_IMAGE_LOCKED');
+      await refused(`restore old@latest ${path} --disk vda --format qcow2 --force -r repo`, 'VB_IMAGE_LOCKED');
       await domain.destroy({ graceful: true });
     });
 
@@ -249,6 +259,68 @@ describe('restores of libvirt guests', function () {
       await domain.start();
       assert.match(await done('--hypervisor libvirt old -r repo'), / full \(base-missing/);
       await restoresAs('old@latest', model);
+    });
+  });
+
+  describe('of everything that a domain has', () => {
+    let folder: string;
+    const file = (name: string): string => join(folder, name);
+    before(async () => {
+      folder = join(lab.images, 'efi');
+      await mkdir(folder);
+      for (const name of ['CODE.fd', 'efi_VARS.fd', 'vmlinuz']) await writeFile(file(name), `the ${name} of then`);
+      await run('qemu-img', ['create', '-q', '-f', 'raw', file('base.raw'), '1M']);
+      await run('qemu-io', ['-f', 'raw', '-c', 'write -P 7 512k 64k', file('base.raw')]);
+      const overlay = ['-b', file('base.raw'), '-F', 'raw', '-o', 'cluster_size=4096'];
+      await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...overlay, file('vda.qcow2')]);
+      const apart = ['-o', `data_file=${file('vdb.data')},cluster_size=131072`];
+      await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...apart, file('vdb.qcow2'), '1M']);
+      await run('qemu-io', ['-f', 'qcow2', '-c', 'write -P 9 0 4k', file('vdb.qcow2')]);
+      const disks = ['vda', 'vdb'].map(
+        (target) => `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+          <source file='${file(`${target}.qcow2`)}'/><target dev='${target}' bus='virtio'/></disk>`,
+      );
+      const xml = `<domain type='qemu'><name>efi</name><memory unit='MiB'>64</memory>
+        <os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' type='pflash'>${file('CODE.fd')}</loader>
+          <nvram>${file('efi_VARS.fd')}</nvram><kernel>${file('vmlinuz')}</kernel></os><features><acpi/></features>
+        <devices>${disks.join('')}<graphics type='vnc' passwd='geheim'/><interface type='user'/></devices></domain>`;
+      await writeFile(file('efi.xml'), xml);
+      await lab.virsh('define', file('efi.xml'));
+      await lab.virsh('autostart', 'efi');
+    });
+
+    it('brings it back after its host lost all of it', async () => {
+      await done('--hypervisor libvirt efi -r repo');
+      const before = await lab.virsh('dumpxml', 'efi', '--inactive', '--security-info');
+      await lab.virsh('undefine', 'efi', '--nvram', '--checkpoints-metadata');
+      await rm(folder, { recursive: true });
+
+      const out = await done('restore efi@latest back --define -r repo');
+      assert.match(out, /it stood on .*base\.raw \[VB_IMAGE_FLATTENED\]/);
+      assert.match(out, /its clusters lay in .*vdb\.data \[VB_IMAGE_FLATTENED\]/);
+      const back = join(lab.folder, 'back');
+      const expected = before
+        .replace(file('vda.qcow2'), join(back, 'vda.qcow2'))
+        .replace(file('vdb.qcow2'), join(back, 'vdb.qcow2'))
+        .replaceAll(`${folder}/`, `${back}/`);
+      const now = await lab.virsh('dumpxml', 'efi', '--inactive', '--security-info');
+      assert.deepEqual(now.split('\n').toSorted(), expected.split('\n').toSorted());
+      assert.match(now, /passwd='geheim'/);
+      assert.match(await lab.virsh('dominfo', 'efi'), /Autostart: +enable/);
+      for (const name of ['CODE.fd', 'efi_VARS.fd', 'vmlinuz']) {
+        assert.equal(await readFile(join(back, name), 'utf8'), `the ${name} of then`);
+      }
+      const [vda, vdb] = [
+        await bytesOf(join(back, 'vda.qcow2'), 'qcow2'),
+        await bytesOf(join(back, 'vdb.qcow2'), 'qcow2'),
+      ];
+      assert.deepEqual([vda[524_288], vda[0], vdb[0], vdb[4096]], [7, 0, 9, 0]);
+      const images = [await infoOf(join(back, 'vda.qcow2')), await infoOf(join(back, 'vdb.qcow2'))].map((image) =>
+        JSON.stringify(image),
+      );
+      assert.match(images[0] ?? '', /"cluster-size":4096/);
+      assert.match(images[1] ?? '', /"cluster-size":131072/);
+      assert.doesNotMatch(images.join(), /backing|data-file"/);
     });
   });
 });

@@ -3,6 +3,7 @@ import { EXIT } from '../exit-codes.js';
 import { chooseDisks } from '../restore/choose-disks.js';
 import { planRestore, pluginTarget, type RestoreQuestion, type RestoreStep } from '../restore/plan-restore.js';
 import { prepareMachine } from '../restore/prepare-machine.js';
+import { refuseUsedFiles } from '../restore/refuse-used.js';
 import { restoreInPlace } from '../restore/restore-in-place.js';
 import { usageError } from '../usage.js';
 import { TargetFolder } from '../vma/target-folder.js';
@@ -46,6 +47,7 @@ async function restoreTo(context: CommandContext, { repository, found, target }:
   if (inPlace) return await restoreInPlace(context, { repository, manifest, disks, target, hypervisor });
   const question: RestoreQuestion = { repository, manifest, disks, target, hypervisor, asMachine };
   const plan = await planRestore(context, question);
+  await refuseUsedFiles(context, plan);
   const machine =
     asMachine && hypervisor !== null ? await prepareMachine(context, question, { plan, hypervisor }) : null;
   await using _folder = plan.folder?.make === true ? await TargetFolder.open(plan.folder.path, { force: true }) : null;

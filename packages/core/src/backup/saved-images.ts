@@ -17,8 +17,8 @@ export interface SavedImage extends Qcow2Shape {
   readonly encrypted: boolean;
 }
 
-/** The record of a disk's image, for a plugin whose disks lie in images. */
-export const imageRecord = (disk: string, info: ImageInfo): ConfigurationFile => ({
+/** The record of a disk's image, for a plugin whose disks lie in images; of one that cannot be looked into, its format. */
+export const imageRecord = (disk: string, info: Pick<ImageInfo, 'format'> & Partial<ImageInfo>): ConfigurationFile => ({
   name: `${disk}${SUFFIX}`,
   content: Buffer.from(`${JSON.stringify(info, null, 2)}\n`),
 });

@@ -31,9 +31,9 @@ export function openImageDevice(path: string, { format }: ImageDeviceOptions): O
       try {
         const metaContexts = ['base:allocation'];
         const client = await NbdClient.connect({ address: server.address, exportName: '', metaContexts, signal });
-        const device = new ImageDevice({ server, client, claim });
-        checkSize(path, device.size, specification);
-        return device;
+        if (fits(client.size, specification)) return new ImageDevice({ server, client, claim });
+        await client.close();
+        throw otherSize(path, client.size, specification);
       } catch (error) {
         const cause = await server.explain(error);
         await server[Symbol.asyncDispose]();
@@ -63,12 +63,13 @@ async function claimDevice(path: string): Promise<FileHandle | null> {
   });
 }
 
-function checkSize(path: string, found: number, { size, label }: DeviceSpecification): void {
-  if (found >= size && found <= Math.ceil(size / SECTOR_LENGTH) * SECTOR_LENGTH) return;
-  throw new VBackupError('VB_TARGET_SIZE', `${path} has ${found} bytes, ${label} has ${size}`, {
+const fits = (found: number, { size }: DeviceSpecification): boolean =>
+  found >= size && found <= Math.ceil(size / SECTOR_LENGTH) * SECTOR_LENGTH;
+
+const otherSize = (path: string, found: number, { size, label }: DeviceSpecification): VBackupError =>
+  new VBackupError('VB_TARGET_SIZE', `${path} has ${found} bytes, ${label} has ${size}`, {
     cure: 'resize it, or restore into a new image',
   });
-}
 
 interface ImageDeviceShape {
   readonly server: QemuNbd;

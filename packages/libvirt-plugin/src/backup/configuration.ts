@@ -36,6 +36,7 @@ export async function configurationOf(
     );
   }
   if (remote !== null) {
+    for (const { disk } of disks) files.push(imageRecord(disk.target, { format: disk.image.format ?? 'raw' }));
     for (const { path } of description.bootFiles) warnNotSaved(context, path, `it lies on another host, ${remote}`);
     return files;
   }

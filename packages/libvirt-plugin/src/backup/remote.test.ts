@@ -69,8 +69,10 @@ describe('a snapshot of a domain on another host', () => {
     assert.equal(fixture.domain.checkpoints.length, 1);
     assert.deepEqual(
       snapshot.configuration.map(({ name }) => name),
-      ['domain.xml', 'libvirt.json', 'checkpoint.xml'],
+      ['domain.xml', 'libvirt.json', 'checkpoint.xml', 'vda.image.json', 'vdb.image.json'],
     );
+    const vda = snapshot.configuration.find(({ name }) => name === 'vda.image.json')?.content.toString() ?? '';
+    assert.deepEqual(JSON.parse(vda), { format: 'qcow2' }, 'only what the definition says');
     assert.match(
       fixture.warnings.map(({ code, message }) => `${code} ${message}`).join(),
       /^VB_LIBVIRT_FILE .*another host/,

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { requireTools } from '@vbackup/core/testing';
+import { Fixture } from '../testing/fixture.js';
+
+describe('existingDisks', () => {
+  let fixture: Fixture;
+  let image: string;
+
+  before(function () {
+    requireTools(this, ['qemu-img']);
+  });
+  beforeEach(async () => {
+    fixture = await Fixture.make();
+    image = join(fixture.folder, 'a.raw');
+    await writeFile(image, Buffer.alloc(65_536));
+    fixture.domain.facts = { ...fixture.domain.facts, state: 'shut-off', active: false };
+    fixture.domain.xml = xmlOf(`<source file='${image}'/>`);
+  });
+  afterEach(() => fixture[Symbol.asyncDispose]());
+
+  const xmlOf = (vda: string): string => `<domain><name>web</name><devices>
+    <disk type='file' device='disk'><driver type='raw'/>${vda}<target dev='vda'/></disk>
+    <disk type='network' device='disk'><source protocol='rbd' name='p/i'/><target dev='vdb'/></disk>
+    <disk type='file' device='cdrom'><source file='/iso'/><target dev='sda'/><readonly/></disk>
+    </devices></domain>`;
+  const find = (target: string, disks: readonly string[], uri = '') =>
+    fixture.hypervisor({ uri }).existingDisks({ target, disks });
+
+  it('finds images by the names of the disks, with their sizes', async () => {
+    const found = await find('web', ['vda']);
+    assert.deepEqual(
+      found.map(({ label, size }) => ({ label, size })),
+      [{ label: `vda of web (file ${image})`, size: 65_536 }],
+    );
+  });
+
+  it('takes the one disk that is named for the one disk of the backup, whatever that is called', async () => {
+    assert.equal((await find('web:vda', ['sdc'])).length, 1);
+    await assert.rejects(find('web:vda', ['vda', 'vdb']), { code: 'VB_GUEST_NOT_FOUND' });
+  });
+
+  const cases: readonly [string, string, () => Promise<unknown>][] = [
+    ['a domain that is not there', 'VB_GUEST_NOT_FOUND', () => find('wob', ['vda'])],
+    ['a disk that is not there', 'VB_GUEST_NOT_FOUND', () => find('web', ['vdx'])],
+    [
+      'a domain that runs',
+      'VB_LIBVIRT_RUNNING',
+      () => {
+        fixture.domain.facts = { ...fixture.domain.facts, active: true };
+        return find('web', ['vda']);
+      },
+    ],
+    [
+      'a domain whose memory is saved',
+      'VB_LIBVIRT_SAVED_STATE',
+      () => {
+        fixture.domain.managedSave = true;
+        return find('web', ['vda']);
+      },
+    ],
+    [
+      'an image that only libvirt can decrypt',
+      'VB_LIBVIRT_DISK',
+      () => {
+        fixture.domain.xml = xmlOf(`<source file='${image}'><encryption format='luks'/></source>`);
+        return find('web', ['vda']);
+      },
+    ],
+    ['a disk on the network', 'VB_LIBVIRT_DISK', () => find('web', ['vdb'])],
+    ['a cdrom', 'VB_LIBVIRT_DISK', () => find('web', ['sda'])],
+    ['another host', 'VB_LIBVIRT_REMOTE', () => find('web', ['vda'], 'qemu+ssh://host/system')],
+  ];
+  for (const [what, code, act] of cases) {
+    it(`refuses ${what}`, () => assert.rejects(act(), { code }));
+  }
+});
