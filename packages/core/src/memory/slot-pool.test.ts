@@ -17,6 +17,17 @@ describe('SlotPool', () => {
     assert.equal(memories.filter((other) => other === memory).length, 1);
   });
 
+  it('grows, and lets those go who waited for it', async () => {
+    using pool = new SlotPool({ count: 1, length: 4096 });
+    const first = await pool.acquire();
+    const waiting = [pool.acquire(), pool.acquire()];
+    pool.grow(3);
+    const slots = [first, ...(await Promise.all(waiting))];
+    assert.equal(new Set(slots.map(({ buffer }) => buffer)).size, 3);
+    pool.grow(2);
+    for (const slot of slots) slot.release();
+  });
+
   it('keeps its memory while anyone holds a slot, and after a slot was asked for again', async () => {
     const first = new SlotPool(SHAPE);
     const slot = await first.acquire();

@@ -13,17 +13,25 @@ export interface Slot {
 export class SlotPool implements Disposable {
   readonly slotLength: number;
   readonly #line = new WaitingLine<null, Slot>();
-  readonly #memory: SharedArrayBuffer;
-  readonly #count: number;
+  readonly #memories: SharedArrayBuffer[] = [];
+  #count = 0;
   #free: Buffer[] = [];
   #disposed = false;
 
   constructor(shape: { readonly count: number; readonly length: number }) {
     this.slotLength = shape.length;
-    this.#count = shape.count;
-    this.#memory = spareMemory.take(shape.count * shape.length);
-    for (let index = 0; index < shape.count; index += 1) {
-      this.#free.push(Buffer.from(this.#memory, index * shape.length, shape.length));
+    this.grow(shape.count);
+  }
+
+  /** Takes memory for more slots, if there are fewer than `count`. */
+  grow(count: number): void {
+    const more = count - this.#count;
+    if (more <= 0 || this.#disposed) return;
+    this.#count = count;
+    const memory = spareMemory.take(more * this.slotLength);
+    this.#memories.push(memory);
+    for (let index = 0; index < more; index += 1) {
+      this.#slot(Buffer.from(memory, index * this.slotLength, this.slotLength)).release();
     }
   }
 
@@ -39,7 +47,7 @@ export class SlotPool implements Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    if (this.#free.length === this.#count) spareMemory.give(this.#memory);
+    if (this.#free.length === this.#count) for (const memory of this.#memories) spareMemory.give(memory);
     this.#free = [];
   }
 

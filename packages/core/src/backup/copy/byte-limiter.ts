@@ -4,7 +4,7 @@ import { WaitingLine } from '../../memory/waiting-line.js';
 /** Lets requests pass while neither their count nor their bytes exceed a bound; one request always passes. In order. */
 export class ByteLimiter {
   readonly #countLimit: number;
-  readonly #byteLimit: number;
+  #byteLimit: number;
   readonly #line = new WaitingLine<number, void>();
   #count = 0;
   #bytes = 0;
@@ -12,6 +12,12 @@ export class ByteLimiter {
   constructor(limits: { readonly count: number; readonly bytes: number }) {
     this.#countLimit = Math.max(1, limits.count);
     this.#byteLimit = limits.bytes;
+  }
+
+  /** How many bytes may pass from now on. */
+  set bytes(limit: number) {
+    this.#byteLimit = limit;
+    this.#serve();
   }
 
   /** Waits for room; `release(length)` gives it back. */
@@ -25,6 +31,10 @@ export class ByteLimiter {
   release(length: number): void {
     this.#count -= 1;
     this.#bytes -= length;
+    this.#serve();
+  }
+
+  #serve(): void {
     for (let first = this.#line.first; first !== undefined && this.#fits(first); first = this.#line.first) {
       this.#take(first);
       this.#line.serve();

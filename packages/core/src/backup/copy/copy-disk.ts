@@ -6,13 +6,12 @@ import { zeroRuns } from '../../memory/zero-runs.js';
 import type { ImageWriter } from '../image.js';
 import { ByteLimiter } from './byte-limiter.js';
 import { Channel } from './channel.js';
-import { copyUnitOf, frameLengthOf, PAGE_LENGTH, shortestZeroRunOf, slotCountOf } from './geometry.js';
+import { copyUnitOf, frameLengthOf, PAGE_LENGTH, shortestZeroRunOf, slotCountFor, slotCountOf } from './geometry.js';
 import { type PlannedRange, planCopy } from './plan-copy.js';
+import { ReadWindow } from './read-window.js';
 
 /** The longest request to the device: longer ones leave the processor's cache. */
 const REQUEST_LENGTH = 1024 * 1024;
-/** Bytes that are asked for and have not arrived. */
-const IN_FLIGHT_BYTES = 4 * 1024 * 1024;
 /** Many short ranges share a slot. */
 const BATCH_ITEM_LIMIT = 256;
 
@@ -50,6 +49,7 @@ class DiskCopy {
   readonly #frameLength: number;
   readonly #unit: number;
   readonly #slots: SlotPool;
+  readonly #window = new ReadWindow();
   readonly #limiter: ByteLimiter;
   readonly #requestLength: number;
   readonly #batches = new Channel<Batch>();
@@ -69,7 +69,7 @@ class DiskCopy {
     this.#frameLength = frameLengthOf(size);
     this.#unit = copyUnitOf(reader.limits.alignment);
     this.#slots = new SlotPool({ count: slotCountOf(this.#frameLength), length: this.#frameLength });
-    this.#limiter = new ByteLimiter({ count: reader.limits.maximumInFlight, bytes: IN_FLIGHT_BYTES });
+    this.#limiter = new ByteLimiter({ count: reader.limits.maximumInFlight, bytes: this.#window.bytes });
     this.#requestLength = Math.min(REQUEST_LENGTH, reader.limits.maximumRequest);
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
   }
@@ -143,7 +143,9 @@ class DiskCopy {
   }
 
   #read(offset: number, target: Buffer): Promise<void> {
+    const asked = performance.now();
     const read = this.#options.reader.read(offset, target, { signal: this.#signal }).finally(() => {
+      this.#adapt(target.length, performance.now() - asked);
       this.#limiter.release(target.length);
       this.#reads.delete(read);
     });
@@ -151,6 +153,15 @@ class DiskCopy {
     this.#reads.add(read);
     this.#readLength += target.length;
     return read;
+  }
+
+  #adapt(length: number, tookMs: number): void {
+    const before = this.#window.bytes;
+    this.#window.answered({ length, tookMs });
+    const { bytes } = this.#window;
+    if (bytes === before) return;
+    this.#slots.grow(slotCountFor(bytes, this.#frameLength));
+    this.#limiter.bytes = bytes;
   }
 
   async #consume(): Promise<void> {

@@ -27,5 +27,9 @@ export function frameLengthOf(size: number): number {
 /** How many slots of `length` a pool has. */
 export const slotCountOf = (length: number): number => Math.min(SLOT_COUNT_LIMIT, Math.floor(SLOT_BYTES / length));
 
+/** How many slots of `length` hold what is in flight, and as much that waits to be written. */
+export const slotCountFor = (bytesInFlight: number, length: number): number =>
+  Math.min(Math.floor(SLOT_BYTES / length), Math.ceil((2 * bytesInFlight) / length));
+
 /** A shorter run of zeros inside data is stored as data: it would cost more frames than it saves bytes. */
 export const shortestZeroRunOf = (frameLength: number): number => Math.max(PAGE_LENGTH, frameLength / 16);
