@@ -1,6 +1,7 @@
 import type { BackupJob, Hypervisor } from '@vbackup/core';
 import { EXIT, exitCodeOfAll } from '../exit-codes.js';
 import { failureOf } from '../failure.js';
+import { limiterOf } from '../limit-rate.js';
 import { usageError } from '../usage.js';
 import { archiveNotes } from '../vma/archive-notes.js';
 import { writeArchiveTo } from '../vma/write-archive-to.js';
@@ -94,11 +95,11 @@ function checkFormat({ invocation: { options } }: CommandContext): void {
 }
 
 const ONLY_OF_ARCHIVES = ['output', 'pve', 'pve-storage', 'force'] as const;
-const NOT_OF_ARCHIVES = ['level', 'audit'] as const;
+const NOT_OF_ARCHIVES = ['level', 'audit', 'concurrency'] as const;
 /** Qmrestore gives the guest the number that it is told; this one only stands in the names of volumes. */
 const ANY_VMID = 100;
 
-type Settings = Pick<BackupJob, 'level' | 'compression' | 'connections' | 'auditShares'>;
+type Settings = Pick<BackupJob, 'level' | 'compression' | 'connections' | 'concurrency' | 'auditShares' | 'limiter'>;
 
 async function settingsOf(context: CommandContext): Promise<Settings> {
   const { options } = context.invocation;
@@ -106,7 +107,15 @@ async function settingsOf(context: CommandContext): Promise<Settings> {
   const level = LEVELS.find((known) => known === options.text('level'));
   const compression = COMPRESSIONS.find((known) => known === options.text('compress')) ?? configuration.compress;
   const connections = options.number('connections') ?? configuration.connections;
-  return { level, compression, connections, auditShares: options.number('audit') ?? configuration.audit };
+  return {
+    level,
+    compression,
+    connections,
+    concurrency: options.number('concurrency'),
+    auditShares: options.number('audit') ?? configuration.audit,
+    // One for all that is backed up: they come one after the other.
+    limiter: await limiterOf(options.number('limit-rate')),
+  };
 }
 
 const LEVELS = ['auto', 'full', 'inc', 'diff', 'copy'] as const;

@@ -81,7 +81,11 @@ function requestOf(
 ): CopyRequest {
   const overNbd = source.kind === 'nbd' || target.kind === 'nbd';
   const connections = options.number('connections');
+  const limitRate = options.number('limit-rate');
   const reflink = REFLINKS.find((known) => known === options.text('reflink'));
+  if (limitRate !== undefined && reflink === 'always') {
+    throw usageError('--limit-rate is about copying, and --reflink always copies nothing', 'leave one of them out');
+  }
   if (overNbd && reflink === 'always') throw usageError('--reflink always is about two files', 'leave it out');
   if (!overNbd && connections !== undefined) throw usageError('--connections is about NBD', 'leave it out');
   if (isSame(source, target)) {
@@ -89,7 +93,15 @@ function requestOf(
       cure: 'name another target',
     });
   }
-  return { source, target, reflink, connections, force: options.flag('force'), verify: options.flag('verify') };
+  return {
+    source,
+    target,
+    reflink,
+    connections,
+    limitRate,
+    force: options.flag('force'),
+    verify: options.flag('verify'),
+  };
 }
 
 /** Of two paths the copy itself finds out, whatever they are called. */

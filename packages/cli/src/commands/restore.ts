@@ -1,5 +1,6 @@
-import type { FoundBackup, PreparedMachine, Repository } from '@vbackup/core';
+import type { FoundBackup, OpenTarget, PreparedMachine, Repository } from '@vbackup/core';
 import { EXIT } from '../exit-codes.js';
+import { limiterOf } from '../limit-rate.js';
 import { chooseDisks } from '../restore/choose-disks.js';
 import { planRestore, pluginTarget, type RestoreQuestion, type RestoreStep } from '../restore/plan-restore.js';
 import { prepareMachine } from '../restore/prepare-machine.js';
@@ -23,6 +24,9 @@ export async function restore(context: CommandContext): Promise<Outcome> {
 }
 
 function checkOptions({ invocation: { options } }: CommandContext): void {
+  const paced = ['limit-rate', 'concurrency'].find((name) => options.number(name) !== undefined);
+  if (options.flag('in-place') && paced !== undefined)
+    throw usageError(`--${paced} is not for --in-place`, 'leave it out');
   if (options.flag('define')) return;
   const given = ['name', 'hypervisor'].find((name) => options.text(name) !== undefined);
   if (given !== undefined) throw usageError(`--${given} is about --define`, 'give that as well, or leave it out');
@@ -51,19 +55,41 @@ async function restoreTo(context: CommandContext, { repository, found, target }:
   const machine =
     asMachine && hypervisor !== null ? await prepareMachine(context, question, { plan, hypervisor }) : null;
   await using _folder = plan.folder?.make === true ? await TargetFolder.open(plan.folder.path, { force: true }) : null;
-  for (const step of plan.steps) await restoreDisk(context, question, step);
+  const { atOnce } = await import('@vbackup/core/pace');
+  const throttle = await throttleOf(context);
+  const count = Math.min(plan.steps.length, options.number('concurrency') ?? 1);
+  await atOnce(plan.steps, { count, signal: context.signal }, async (step, { signal }) => {
+    const openTarget = throttle(step.openTarget);
+    await restoreDisk({ ...context, signal }, question, { ...step, openTarget, disksAtOnce: count });
+  });
   if (machine !== null) await define(context, question, machine);
   return { done: plan.steps.length, failed: 0, exitCode: EXIT.done };
+}
+
+/** All disks share one rate. */
+async function throttleOf({ invocation: { options } }: CommandContext): Promise<(open: OpenTarget) => OpenTarget> {
+  const limiter = await limiterOf(options.number('limit-rate'));
+  if (limiter === undefined) return (open) => open;
+  const { pacedTarget } = await import('@vbackup/core/pace');
+  return (open) => pacedTarget(open, limiter);
 }
 
 async function restoreDisk(
   context: CommandContext,
   { repository, manifest }: RestoreQuestion,
-  { disk, name, openTarget }: RestoreStep,
+  { disk, name, openTarget, disksAtOnce }: RestoreStep & { readonly disksAtOnce: number },
 ): Promise<void> {
   const { output, signal } = context;
   const { runRestore } = await context.work();
-  const summary = await runRestore({ repository, manifest, disk, openTarget, signal, onEvent: output.work });
+  const summary = await runRestore({
+    repository,
+    manifest,
+    disk,
+    openTarget,
+    disksAtOnce,
+    signal,
+    onEvent: output.work,
+  });
   const { size, written, elapsedMs } = summary;
   const item = { type: 'summary', scope: 'item', command: 'restore', id: manifest.id } as const;
   output.item({ ...item, disk, target: name, size, written, elapsedMs });

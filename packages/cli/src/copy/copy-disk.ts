@@ -1,6 +1,7 @@
 import type { BlockReader, OpenTarget, SparseCopyJob } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
 import type { CommandContext } from '../commands/command.js';
+import { limiterOf } from '../limit-rate.js';
 import { openReader } from '../map/open-reader.js';
 import type { Subject } from '../subject.js';
 import { warnOfFormat } from '../warn-of-format.js';
@@ -17,6 +18,8 @@ export interface CopyRequest {
   readonly target: Place;
   readonly reflink: SparseCopyJob['reflink'];
   readonly connections: number | undefined;
+  /** In bytes per second. */
+  readonly limitRate: number | undefined;
   readonly force: boolean;
   readonly verify: boolean;
 }
@@ -33,9 +36,10 @@ export interface CopyResult {
 export async function copyDisk(context: CommandContext, request: CopyRequest): Promise<CopyResult> {
   const { source, target } = request;
   if (source.kind === 'path') await warnOfFormat(source, { work: 'copy', output: context.output });
-  return source.kind === 'path' && target.kind === 'path'
+  // What the kernel copies by itself cannot be held to a rate.
+  return source.kind === 'path' && target.kind === 'path' && request.limitRate === undefined
     ? copyFile(context, { ...request, source, target })
-    : copyOverNbd(context, request);
+    : copyByRequests(context, request);
 }
 
 type FileRequest = CopyRequest & { readonly source: FilePlace; readonly target: FilePlace };
@@ -63,7 +67,7 @@ async function copyFile({ output, signal }: CommandContext, request: FileRequest
   return { method, size, written, elapsedMs };
 }
 
-async function copyOverNbd(context: CommandContext, request: CopyRequest): Promise<CopyResult> {
+async function copyByRequests(context: CommandContext, request: CopyRequest): Promise<CopyResult> {
   const { output, signal } = context;
   const { source, target, verify } = request;
   const { copyDevice } = await import('@vbackup/core/devices');
@@ -71,7 +75,7 @@ async function copyOverNbd(context: CommandContext, request: CopyRequest): Promi
   await using reader = await open(context, source, request);
   const progress = new CopyProgress(output, { name: source.name, size: reader.size, phases: verify ? 2 : 1 });
   const { size, read, written } = await copyDevice({
-    reader,
+    reader: await paced(reader, request),
     openTarget: await targetOf(request),
     label: source.name,
     onProgress: (done) => progress.at(0, done),
@@ -84,6 +88,13 @@ async function copyOverNbd(context: CommandContext, request: CopyRequest): Promi
   const elapsedMs = performance.now() - started;
   progress.finish({ read, written, elapsedMs });
   return { method: 'copy', size, written, elapsedMs };
+}
+
+async function paced(reader: BlockReader, { limitRate }: CopyRequest): Promise<BlockReader> {
+  const limiter = await limiterOf(limitRate);
+  if (limiter === undefined) return reader;
+  const { pacedReader } = await import('@vbackup/core/pace');
+  return pacedReader(reader, limiter);
 }
 
 const open = ({ output, signal }: CommandContext, place: Place, request: CopyRequest): Promise<BlockReader> =>

@@ -3,6 +3,7 @@ import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AUDIT_SYNTAX, parseAudit } from '../audit-shares.js';
 import type { CommandName } from '../output/events.js';
 import { exportCommand, importCommand, pve, pveStorage } from './archives.js';
+import { limitRate } from './limit-rate.js';
 import { mountCommand, umountCommand } from './mount.js';
 import { serveCommand } from './serve.js';
 import { vmaCommands } from './vma.js';
@@ -176,6 +177,8 @@ const backup = (): Command =>
     .addOption(pveStorage())
     .option('--force', 'of --format vma: replace an archive that exists')
     .addOption(new Option('--connections <n>', 'connections per disk').argParser(parseConnections))
+    .addOption(concurrency())
+    .addOption(limitRate())
     .addOption(
       new Option('--audit <1/n>', 'an increment compares another nth of what is called unchanged each run').argParser(
         parseShares,
@@ -198,7 +201,12 @@ const restore = (): Command =>
     .option('--define', 'make a machine of the disks, in the hypervisor that they were backed up from')
     .option('--name <name>', 'the name of that machine; another one than before makes a copy')
     .addOption(hypervisorOption())
+    .addOption(concurrency())
+    .addOption(limitRate())
     .option('--force', 'overwrite a file that exists');
+
+const concurrency = (): Option =>
+  new Option('--concurrency <n>', 'disks of one machine at once (default: 1)').argParser(parseConnections);
 
 const several = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
 
@@ -216,7 +224,8 @@ const copy = (): Command =>
     )
     .option('--verify', 'read both sides afterwards and compare them')
     .option('--force', 'replace a file that exists')
-    .addOption(new Option('--connections <n>', 'connections to an NBD server').argParser(parseConnections));
+    .addOption(new Option('--connections <n>', 'connections to an NBD server').argParser(parseConnections))
+    .addOption(limitRate());
 
 const map = (): Command =>
   new Command('map')

@@ -18,12 +18,14 @@ export interface DiskBackup {
   readonly draft: BackupDraft;
   readonly tip: Tip;
   readonly connections: number;
+  /** Disks that are copied at the same time and share the memory, this one included. */
+  readonly disksAtOnce: number;
   readonly warn: (warning: Warning, disk: string) => void;
 }
 
 /** Copies one frozen disk into a draft, as was decided. Every reader is closed when it returns. */
 export async function backUpDisk(decision: DiskDecision, backup: DiskBackup): Promise<DiskRecord> {
-  const { draft, connections } = backup;
+  const { draft, connections, disksAtOnce } = backup;
   const { onEvent, limiter, signal } = backup.job;
   const { disk, level, reason, detail } = decision;
   const { name, id, label, size } = disk;
@@ -34,12 +36,12 @@ export async function backUpDisk(decision: DiskDecision, backup: DiskBackup): Pr
   await using opened = await disk.open({ connections, signal });
   const reader = limiter === undefined ? opened : pacedReader(opened, limiter);
   await using parent = await openParent(decision, backup);
-  const inner = await draft.disk({ name, id, label, size, level });
+  const inner = await draft.disk({ name, id, label, size, level, disksAtOnce });
   await using comparison = parent === null ? null : comparisonOf({ inner, parent, disk: name }, backup);
   const writer = comparison ?? inner;
   const onProgress = (done: number): void =>
     onEvent?.({ type: 'progress', disk: name, done: Math.min(done, planned), planned });
-  const { readLength } = await copyDisk({ reader, writer, size, extents, onProgress, signal });
+  const { readLength } = await copyDisk({ reader, writer, size, extents, disksAtOnce, onProgress, signal });
   const summary = await writer.finish({ signal });
   const elapsedMs = performance.now() - started;
   const { dataLength: data, storedLength: stored } = summary;

@@ -45,6 +45,36 @@ describe('a chain of backups', () => {
     }
   }
 
+  it('copies as many disks at once as it is told, and lists them in order', async () => {
+    const disks = [9, 3, 5].map((length, index) => {
+      const disk = new FakeDisk({ id: `disk-${index}`, name: `xvd${index}`, size: length * MiB });
+      disk.guestWrite(0, randomBytes(length * MiB - 70_000));
+      return disk;
+    });
+    const hypervisor = new FakeHypervisor(disks);
+    for (const [concurrency, expected] of [
+      [undefined, 1],
+      [2, 2],
+      [16, 3],
+    ] as const) {
+      let running = 0;
+      let most = 0;
+      const onEvent = ({ type }: WorkEvent): void => {
+        if (type === 'disk-start') running += 1;
+        if (type === 'disk-done') running -= 1;
+        most = Math.max(most, running);
+      };
+      const { manifest } = await fixture.backUp(hypervisor, 'full', { concurrency, onEvent });
+      assert.equal(most, expected);
+      assert.deepEqual(
+        manifest.disks.map(({ name }) => name),
+        ['xvd0', 'xvd1', 'xvd2'],
+      );
+    }
+    assert.deepEqual(await fixture.damage(), []);
+    assert.equal(hypervisor.openReaders, 0);
+  });
+
   it('tells what it does, in order', async () => {
     const disk = new FakeDisk({ id: 'disk-1', name: 'xvda', size: 2 * MiB });
     disk.guestWrite(0, randomBytes(MiB));

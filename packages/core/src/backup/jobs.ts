@@ -18,6 +18,8 @@ export interface BackupJob extends WithSignal {
   readonly compression?: Compression | undefined;
   /** Connections per disk. Default 2, fewer where the server does not allow them. */
   readonly connections?: number | undefined;
+  /** Disks of the guest that are copied at once; they share the memory of one. Default 1. */
+  readonly concurrency?: number | undefined;
   /** An increment compares one of so many shares of what is called unchanged, another one each run. Default: none. */
   readonly auditShares?: number | undefined;
   /** What is read from the disks is held to it; default: as fast as it goes. */
@@ -37,6 +39,8 @@ export interface RestoreJob extends WithSignal {
   /** Name of one of the manifest's disks. */
   readonly disk: string;
   readonly openTarget: OpenTarget;
+  /** Disks that are restored at the same time and share the memory, this one included. Default 1. */
+  readonly disksAtOnce?: number | undefined;
   readonly onEvent?: OnEvent | undefined;
 }
 

@@ -128,6 +128,8 @@ export interface DraftDisk {
   readonly label: string;
   readonly size: number;
   readonly level: Manifest['level'];
+  /** Disks that are written at the same time and share the memory. Default 1. */
+  readonly disksAtOnce?: number | undefined;
 }
 
 export interface CommitRecord {

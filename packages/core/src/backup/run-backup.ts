@@ -1,6 +1,7 @@
 import { VBackupError } from '../errors/index.js';
 import { withAbortCode } from '../errors/with-abort-code.js';
 import type { Checkpoint, Guest, Journal, JsonObject, Snapshot, Warning } from '../hypervisor/index.js';
+import { atOnce } from '../pace/at-once.js';
 import { examineParents } from './audit/examine-parents.js';
 import { backUpDisk, type DiskRecord } from './back-up-disk.js';
 import { checkSnapshot } from './check-snapshot.js';
@@ -11,6 +12,7 @@ import type { BackupDraft, Place } from './repository.js';
 import { sharedWorkers } from './workers/worker-pool.js';
 
 const DEFAULT_CONNECTIONS = 2;
+const DEFAULT_CONCURRENCY = 1;
 /** What is done on the hypervisor after the backup stands, or to undo it, is not stopped with the run. */
 const CLEANUP_TIMEOUT_MS = 300_000;
 /** The user who stopped the run waits for it; what is left is done by the next run. */
@@ -127,13 +129,18 @@ class BackupRun {
     const { decision, audits } = await this.#decide(snapshot);
     const { time, disks: frozen, configuration } = snapshot;
     await draft.choose({ level: decision.level, time, disks: frozen, configuration });
-    const disks: DiskRecord[] = [];
     const { tip } = this.#place;
     const warn = (warning: Warning, disk: string): void => this.#warn(warning, disk);
-    const parts = { job: this.#job, draft, tip, connections: this.#connections, warn };
-    for (const disk of decision.disks) {
-      disks.push({ ...(await backUpDisk(disk, parts)), audit: audits.get(disk.disk.id) });
-    }
+    const count = Math.min(decision.disks.length, this.#job.concurrency ?? DEFAULT_CONCURRENCY);
+    const parts = { draft, tip, connections: this.#connections, disksAtOnce: count, warn };
+    const disks = await atOnce(
+      decision.disks,
+      { count, signal: this.#job.signal },
+      async (disk, { signal }): Promise<DiskRecord> => {
+        const record = await backUpDisk(disk, { ...parts, job: { ...this.#job, signal } });
+        return { ...record, audit: audits.get(disk.disk.id) };
+      },
+    );
     await snapshot.confirm?.({ signal: this.#job.signal });
     this.#job.signal?.throwIfAborted();
     return draft.commit({

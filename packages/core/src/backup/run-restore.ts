@@ -34,7 +34,7 @@ async function restore(job: RestoreJob): Promise<RestoreSummary> {
     throw new VBackupError('VB_TARGET_TOO_SMALL', message);
   }
   const onProgress = (done: number): void => onEvent?.({ type: 'progress', disk: disk.name, done, planned });
-  await writeImage({ image, target, data, onProgress, signal });
+  await writeImage({ image, target, data, disksAtOnce: job.disksAtOnce, onProgress, signal });
   await target.finish({ signal });
   const elapsedMs = performance.now() - started;
   onEvent?.({ type: 'disk-done', disk: disk.name, read: planned, data: planned, stored: planned, elapsedMs });

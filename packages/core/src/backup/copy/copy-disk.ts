@@ -22,6 +22,8 @@ export interface CopyOptions extends WithSignal {
   readonly size: number;
   /** What must be copied: ascending and disjoint. */
   readonly extents: Iterable<Extent>;
+  /** Disks that are copied at the same time and share the memory, this one included. Default 1. */
+  readonly disksAtOnce?: number | undefined;
   /** Bytes of `extents` that are in the writer. */
   readonly onProgress?: ((done: number) => void) | undefined;
 }
@@ -68,7 +70,10 @@ class DiskCopy {
     this.#options = options;
     this.#frameLength = frameLengthOf(size);
     this.#unit = copyUnitOf(reader.limits.alignment);
-    this.#slots = new SlotPool({ count: slotCountOf(this.#frameLength), length: this.#frameLength });
+    this.#slots = new SlotPool({
+      count: slotCountOf(this.#frameLength, options.disksAtOnce),
+      length: this.#frameLength,
+    });
     this.#limiter = new ByteLimiter({ count: reader.limits.maximumInFlight, bytes: this.#window.bytes });
     this.#requestLength = Math.min(REQUEST_LENGTH, reader.limits.maximumRequest);
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
@@ -160,7 +165,7 @@ class DiskCopy {
     this.#window.answered({ length, tookMs });
     const { bytes } = this.#window;
     if (bytes === before) return;
-    this.#slots.grow(slotCountFor(bytes, this.#frameLength));
+    this.#slots.grow(slotCountFor(bytes, { length: this.#frameLength, disksAtOnce: this.#options.disksAtOnce ?? 1 }));
     this.#limiter.bytes = bytes;
   }
 

@@ -24,12 +24,22 @@ export function frameLengthOf(size: number): number {
   return Math.min(LONGEST_FRAME, Math.max(SHORTEST_FRAME, wanted));
 }
 
-/** How many slots of `length` a pool has. */
-export const slotCountOf = (length: number): number => Math.min(SLOT_COUNT_LIMIT, Math.floor(SLOT_BYTES / length));
+/** Fewer would let nothing be read while something is written. */
+const FEWEST_SLOTS = 2;
+
+/** How many slots of `length` a pool has, where so many disks share the memory. */
+export const slotCountOf = (length: number, disksAtOnce = 1): number =>
+  Math.max(FEWEST_SLOTS, Math.floor(Math.min(SLOT_COUNT_LIMIT, Math.floor(SLOT_BYTES / length)) / disksAtOnce));
 
 /** How many slots of `length` hold what is in flight, and as much that waits to be written. */
-export const slotCountFor = (bytesInFlight: number, length: number): number =>
-  Math.min(Math.floor(SLOT_BYTES / length), Math.ceil((2 * bytesInFlight) / length));
+export const slotCountFor = (
+  bytesInFlight: number,
+  { length, disksAtOnce }: { readonly length: number; readonly disksAtOnce: number },
+): number =>
+  Math.max(
+    FEWEST_SLOTS,
+    Math.min(Math.floor(SLOT_BYTES / length / disksAtOnce), Math.ceil((2 * bytesInFlight) / length)),
+  );
 
 /** A shorter run of zeros inside data is stored as data: it would cost more frames than it saves bytes. */
 export const shortestZeroRunOf = (frameLength: number): number => Math.max(PAGE_LENGTH, frameLength / 16);

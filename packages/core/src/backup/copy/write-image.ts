@@ -11,6 +11,8 @@ export interface WriteImageOptions extends WithSignal {
   readonly target: BlockWriter;
   /** What the image holds: ascending and disjoint. Everything else is zero. */
   readonly data: readonly Extent[];
+  /** Disks that are written at the same time and share the memory, this one included. Default 1. */
+  readonly disksAtOnce?: number | undefined;
   /** Bytes of `data` that are in the target. */
   readonly onProgress: (done: number) => void;
 }
@@ -40,12 +42,12 @@ class ImageWriting {
   #done = 0;
 
   constructor(options: WriteImageOptions, writer: TargetWriter) {
-    const { image, target, signal } = options;
+    const { image, target, disksAtOnce, signal } = options;
     const frameLength = frameLengthOf(image.size);
     this.#options = options;
     this.#writer = writer;
     this.#pieceLength = Math.min(frameLength, target.limits.maximumRequest);
-    this.#slots = new SlotPool({ count: slotCountOf(frameLength), length: this.#pieceLength });
+    this.#slots = new SlotPool({ count: slotCountOf(frameLength, disksAtOnce), length: this.#pieceLength });
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
   }
 

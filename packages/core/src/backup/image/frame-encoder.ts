@@ -28,12 +28,20 @@ export class FrameEncoder implements Disposable {
   readonly #zeroFrames = new Map<number, StoredFrame>();
   #zeros: Buffer | undefined;
 
-  constructor(parts: { workers: WorkerPool; compression: Compression; size: number }) {
+  constructor(parts: {
+    workers: WorkerPool;
+    compression: Compression;
+    size: number;
+    disksAtOnce?: number | undefined;
+  }) {
     this.#workers = parts.workers;
     this.#compression = parts.compression;
     this.#frameLength = frameLengthOf(parts.size);
     const length = this.#frameLength + LZ4_GROWTH;
-    this.#slots = parts.compression === 'none' ? null : new SlotPool({ count: slotCountOf(this.#frameLength), length });
+    this.#slots =
+      parts.compression === 'none'
+        ? null
+        : new SlotPool({ count: slotCountOf(this.#frameLength, parts.disksAtOnce), length });
   }
 
   /** No range that is encoded crosses a multiple of the frames' length. */

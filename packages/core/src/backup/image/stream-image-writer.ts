@@ -29,6 +29,8 @@ export interface StreamImageOptions {
   readonly indexPath: string;
   readonly stream: StreamOptions;
   readonly compression: Compression;
+  /** Disks that are written at the same time and share the memory. Default 1. */
+  readonly disksAtOnce?: number | undefined;
   readonly workers: WorkerPool;
   /** Called when both files have their names. */
   readonly onFinished: (files: {
@@ -79,8 +81,8 @@ export class StreamImageWriter implements ImageWriter {
     this.#indexFile = files.index;
     this.#index = new FrameIndexWriter(files.index.handle, options.stream.virtualSize);
     this.#stream = new SparseStreamEncoder(options.stream);
-    const { workers, compression } = options;
-    this.#frames = new FrameEncoder({ workers, compression, size: options.stream.virtualSize });
+    const { workers, compression, disksAtOnce } = options;
+    this.#frames = new FrameEncoder({ workers, compression, disksAtOnce, size: options.stream.virtualSize });
   }
 
   static async open(options: StreamImageOptions): Promise<StreamImageWriter> {

@@ -120,6 +120,7 @@ export class ChainDraft implements BackupDraft {
       path,
       indexPath,
       compression: this.#shape.plan.compression,
+      disksAtOnce: disk.disksAtOnce,
       workers: sharedWorkers,
       stream: {
         virtualSize: disk.size,
@@ -264,7 +265,8 @@ export class ChainDraft implements BackupDraft {
   async #order(path: string): Promise<void> {
     const { mtimeMs, atime } = await stat(path);
     const wanted = Math.max(mtimeMs, this.#fileTime + FILE_TIME_STEP_MS);
-    if (wanted > mtimeMs) await withIo(`cannot set the time of ${path}`, () => utimes(path, atime, new Date(wanted)));
+    // Before anything is waited for: another disk may end at the same time.
     this.#fileTime = wanted;
+    if (wanted > mtimeMs) await withIo(`cannot set the time of ${path}`, () => utimes(path, atime, new Date(wanted)));
   }
 }
