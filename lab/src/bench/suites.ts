@@ -3,6 +3,7 @@ import { IncrementSuite } from './increment.js';
 import { LatencySuite } from './latency.js';
 import { NbdCopyBench } from './nbd-copy.js';
 import { ReadSuite } from './nbd-read.js';
+import { RateSuite } from './rate.js';
 import { RawFileSuite } from './raw-file.js';
 import { RestoreSuite } from './restore.js';
 import { SparseBenchFile } from './sparse-copy.js';
@@ -20,6 +21,7 @@ export const SUITES: Readonly<Record<string, MakeSuite>> = {
   increment: (scale) => IncrementSuite.make(scale),
   restore: (scale) => RestoreSuite.make(scale),
   latency: (scale) => LatencySuite.make(scale),
+  rate: (scale) => RateSuite.make(scale),
   start: () => StartSuite.make(),
   client: (scale) => ClientSuite.make(scale),
   copy: ({ size }) => SparseBenchFile.make(size),
