@@ -9,8 +9,8 @@ import { emptyFolder } from './stream.js';
 import type { Scale, Suite } from './suite.js';
 
 const MiB = 1024 * 1024;
-const SECONDS = 4;
-const LENGTH = 128 * MiB;
+const SECONDS = 10;
+const LENGTH = 160 * MiB;
 const QUICK_LENGTH = 8 * MiB;
 /** A rate is kept within this, to both sides. */
 const TOLERANCE = 0.1;
