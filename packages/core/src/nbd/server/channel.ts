@@ -11,6 +11,8 @@ export interface Channel {
    * @throws VBackupError VB_NBD_SERVER_PEER_GONE
    */
   write(parts: readonly Buffer[]): Promise<void>;
+  /** The peer sends no more, or is gone. */
+  readonly ended: boolean;
   /** From now on reads find the peer ended, the one that waits included. */
   stopReading(): void;
 }

@@ -20,6 +20,8 @@ export interface Listener {
 export interface ListenOptions {
   readonly address: NbdAddress;
   readonly socketMode?: number | undefined;
+  /** A client that sends no more may still be sent to; whoever has the socket ends it. Default false. */
+  readonly halfOpen?: boolean | undefined;
 }
 
 /**
@@ -28,7 +30,15 @@ export interface ListenOptions {
  */
 export async function listenOn(options: ListenOptions, onSocket: (socket: net.Socket) => void): Promise<Listener> {
   const { address } = options;
-  const server = net.createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, onSocket);
+  const server = net.createServer(
+    {
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+      allowHalfOpen: options.halfOpen === true,
+    },
+    onSocket,
+  );
   const release = await listen(server, options);
   // Later errors are those of accepting one client, such as too many open files: the next one may get in.
   server.on('error', () => undefined);

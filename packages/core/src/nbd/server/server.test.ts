@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { access, mkdtemp, rm } from 'node:fs/promises';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
@@ -201,6 +202,22 @@ describe('NbdServer', () => {
     await aborted.promise;
     while (server.connections > 0) await new Promise(setImmediate);
     assert.equal(disk.closed, 1);
+  });
+
+  it('answers what a client asked before it said that it leaves, also when it sends no more', async () => {
+    const slow = new Deferred();
+    const disk = exportOf({ read: async (_offset, target) => void target.fill(await slow.promise.then(() => 7)) });
+    await using server = await listen(disk);
+    const { address } = server;
+    assert.ok(address.kind === 'tcp');
+    using client = new RawClient(net.connect({ port: address.port, host: address.host, allowHalfOpen: true }));
+    client.send(clientFlags(), clientOption(1), read(1n, 0), clientRequest({ type: 2 }));
+    client.socket.end();
+    await client.take(GREETING_LENGTH + 10);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    slow.resolve();
+    const reply = await client.rest();
+    assert.deepEqual([reply.length, reply.at(-1)], [REPLY_LENGTH + 512, 7]);
   });
 
   it('lets requests finish when it closes, and takes no more', async () => {

@@ -30,7 +30,7 @@ export class NbdServer implements AsyncDisposable {
     const terms = { options, limits, budget: new ByteBudget(limits.maximumTotalBytesInFlight) };
     const sessions = new Map<Session, Promise<void>>();
     let count = 0;
-    const listener = await listenOn(options, (socket) => {
+    const listener = await listenOn({ ...options, halfOpen: true }, (socket) => {
       if (sessions.size >= limits.maximumConnections) {
         socket.destroy();
         return;

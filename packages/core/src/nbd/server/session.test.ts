@@ -122,7 +122,8 @@ async function answer(chunks: readonly Buffer[]): Promise<Buffer> {
     }).run();
     const { signal } = new AbortController();
     const budget = new ByteBudget(limits.maximumTotalBytesInFlight);
-    if (agreed !== undefined) await new Transmission(channel, agreed, { limits, budget, signal, onExportError }).run();
+    if (agreed !== undefined)
+      await new Transmission(channel, agreed, { limits, budget, signal, onExportError, onGone: () => undefined }).run();
   } finally {
     socket.destroy();
   }

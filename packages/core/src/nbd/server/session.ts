@@ -112,6 +112,7 @@ export class Session {
         budget: this.#budget,
         signal: this.#ended.signal,
         onExportError: this.#onExportError,
+        onGone: () => this.#transport.destroy(),
       });
       await transmission.run();
     } finally {

@@ -34,6 +34,7 @@ export class SocketChannel implements Channel {
   /** When the message that is being read must be there; undefined between messages. */
   #owedUntil: number | undefined;
   #ended = false;
+  #peerEnded = false;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
@@ -44,6 +45,10 @@ export class SocketChannel implements Channel {
     socket.on('end', this.#onEnd);
     socket.on('error', this.#onError);
     socket.on('close', this.#onEnd);
+  }
+
+  get ended(): boolean {
+    return this.#peerEnded;
   }
 
   /** Bytes that arrived and nobody read yet. */
@@ -100,7 +105,8 @@ export class SocketChannel implements Channel {
   }
 
   stopReading(): void {
-    this.#onEnd();
+    this.#ended = true;
+    this.#notify();
   }
 
   /** Lets go of the socket, paused, so that TLS can take it over. */
@@ -134,14 +140,13 @@ export class SocketChannel implements Channel {
   };
 
   readonly #onEnd = (): void => {
-    this.#ended = true;
-    this.#notify();
+    this.#peerEnded = true;
+    this.stopReading();
   };
 
   readonly #onError = (error: Error): void => {
     this.#failure ??= error;
-    this.#ended = true;
-    this.#notify();
+    this.#onEnd();
   };
 
   #notify(): void {

@@ -10,7 +10,7 @@ import { VBackupError } from '../../errors/index.js';
 export async function startTls(socket: Socket, options: tls.TlsOptions): Promise<tls.TLSSocket> {
   // A TLS server that listens nowhere: handing it the socket is the documented way to upgrade one and have its
   // client's certificate checked.
-  const server = tls.createServer(options);
+  const server = tls.createServer({ ...options, allowHalfOpen: true });
   try {
     return await new Promise((resolve, reject) => {
       server.once('secureConnection', resolve);

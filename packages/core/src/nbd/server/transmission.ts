@@ -23,6 +23,8 @@ export interface TransmissionOptions {
   /** Aborted when the connection is over: handed to the export. */
   readonly signal: AbortSignal;
   readonly onExportError: (error: unknown) => void;
+  /** The client is gone and has not said so before: nobody waits for what is being done. */
+  readonly onGone: () => void;
 }
 
 /**
@@ -36,6 +38,7 @@ export class Transmission {
   readonly #sizes: BlockSizes;
   readonly #inFlight: InFlight;
   readonly #pool = new BufferPool();
+  #farewell = false;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(channel: Channel, agreement: Agreement, options: TransmissionOptions) {
@@ -57,6 +60,7 @@ export class Transmission {
   async run(): Promise<void> {
     try {
       while (await this.#next());
+      if (!this.#farewell && this.#channel.ended) this.#options.onGone();
     } finally {
       await this.#inFlight.idle();
     }
@@ -67,7 +71,10 @@ export class Transmission {
     const bytes = await this.#channel.read(REQUEST_LENGTH);
     if (bytes === undefined) return false;
     const request = decodeRequest(bytes);
-    if (request.type === NBD_CMD_DISC) return false;
+    if (request.type === NBD_CMD_DISC) {
+      this.#farewell = true;
+      return false;
+    }
     const refusal = refuse(request, this.#agreement, this.#sizes);
     if (request.type === NBD_CMD_WRITE) return await this.#write(request, refusal);
     const place = await this.#enter(refusal === undefined ? bytesHeldBy(request, this.#agreement) : 0);
