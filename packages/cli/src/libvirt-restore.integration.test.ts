@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { openImageDevice } from '@vbackup/core';
+import { openImageDevice, QemuNbd } from '@vbackup/core';
 import { requireTools } from '@vbackup/core/testing';
 import { type LabDomain, LIBVIRT_GUEST_TOOLS, LIBVIRT_LAB_TOOLS, type LibvirtLab, startLibvirtLab } from '@vbackup/lab';
 import { type CommandResult, runCommand } from './testing/command.js';
@@ -221,11 +221,14 @@ describe('restores of libvirt guests', function () {
     });
 
     it('keeps the domain from starting meanwhile', async () => {
-      for (const target of ['vda', 'vdb'] as const) {
+      const open = (target: keyof typeof SIZES) => {
         const { path, format } = domain.disk(target);
-        await using _device = await openImageDevice(path, { format })({ size: SIZES[target], label: target });
-        await assert.rejects(domain.start(), /lock/);
-      }
+        return openImageDevice(path, { format })({ size: SIZES[target], label: target });
+      };
+      await using _vda = await open('vda');
+      await assert.rejects(domain.start(), /lock/);
+      await using _vdb = await open('vdb');
+      await assert.rejects(domain.start(), /lock/);
     });
 
     it('also writes into an image by its path, unless a domain has it', async () => {
@@ -240,12 +243,21 @@ describe('restores of libvirt guests', function () {
     it('refuses a disk of another size, and a domain whose memory is saved', async () => {
       const before = Buffer.from(model.vda);
       const error = await refused('restore old@latest libvirt:old:vdb --disk vda --in-place -r repo', 'VB_TARGET_SIZE');
-      assert.match(error, /4194304 bytes, the backup 16777216/);
+      assert.match(error, /4194304 bytes, vda of [0-9a-f]{16} has 16777216/);
       await domain.start();
       await lab.virsh('managedsave', 'old');
       await refused('restore old@latest libvirt:old --in-place -r repo', 'VB_LIBVIRT_SAVED_STATE');
       await lab.virsh('managedsave-remove', 'old');
       await imagesAre({ ...model, vda: before });
+    });
+
+    it('is followed by a full where it was killed in the middle', async () => {
+      assert.match(await done('--hypervisor libvirt old -r repo'), / inc of old/);
+      const { path } = domain.disk('vda');
+      const server = await QemuNbd.start({ path, format: 'qcow2', readOnly: false, connections: 1 });
+      process.kill(server.pid ?? 0, 'SIGKILL');
+      await server[Symbol.asyncDispose]();
+      assert.match(await done('--hypervisor libvirt old -r repo'), / full \(tracking-lost/);
     });
 
     it('replaces the domain itself by force, and its next backup is a full', async () => {

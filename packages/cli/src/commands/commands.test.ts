@@ -261,7 +261,8 @@ describe('vbackup', () => {
     });
 
     it('changes nothing where one of the disks has another size', async () => {
-      await program.refused('restore b2 test:small --in-place', 'VB_TARGET_SIZE', 1);
+      await program.refused('restore b2 test:xvdb --in-place', 'VB_TARGET_SIZE', 1);
+      assert.match(program.world.stderr.text, /closed xvda/);
     });
 
     it('changes no image that begins as one of another format', async () => {

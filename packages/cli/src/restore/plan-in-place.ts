@@ -8,12 +8,6 @@ import { usageError } from '../usage.js';
 import { onlyDisk } from './choose-disks.js';
 import { pluginTarget } from './plan-restore.js';
 
-/** A disk that is changed where it lies. */
-export interface InPlaceStep {
-  readonly disk: string;
-  readonly existing: ExistingDisk;
-}
-
 export interface InPlaceQuestion {
   readonly manifest: Manifest;
   readonly disks: readonly string[];
@@ -23,28 +17,13 @@ export interface InPlaceQuestion {
 }
 
 /**
- * Finds the disks, and whether all of them can be changed, before the first one is.
- * @throws VBackupError VB_TARGET_SIZE, VB_IMAGE_FORMAT, VB_FILE_NOT_FOUND
+ * Finds the disk for each disk of the backup that is restored, in the same order.
+ * @throws VBackupError VB_IMAGE_FORMAT, VB_FILE_NOT_FOUND, VB_CLI_USAGE
  */
-export async function planInPlace(context: CommandContext, question: InPlaceQuestion): Promise<readonly InPlaceStep[]> {
-  const { manifest, disks } = question;
-  const found = await existingDisks(context, question);
-  const steps = disks.flatMap((disk, at): InPlaceStep[] => {
-    const existing = found[at];
-    return existing === undefined ? [] : [{ disk, existing }];
-  });
-  for (const { disk, existing } of steps) {
-    const { size = 0 } = manifest.disks.find(({ name }) => name === disk) ?? {};
-    // QEMU counts sectors of 512 bytes.
-    if (existing.size === size || existing.size === Math.ceil(size / 512) * 512) continue;
-    throw new VBackupError('VB_TARGET_SIZE', `${existing.label} has ${existing.size} bytes, the backup ${size}`, {
-      cure: 'resize it (qemu-img resize, virsh blockresize), or restore into a new image',
-    });
-  }
-  return steps;
-}
-
-async function existingDisks(context: CommandContext, question: InPlaceQuestion): Promise<readonly ExistingDisk[]> {
+export async function existingDisks(
+  context: CommandContext,
+  question: InPlaceQuestion,
+): Promise<readonly ExistingDisk[]> {
   const { manifest, disks, target, hypervisor } = question;
   const named = pluginTarget(target);
   if (named === null || hypervisor === null) {
@@ -61,14 +40,13 @@ async function existingDisks(context: CommandContext, question: InPlaceQuestion)
 }
 
 async function existingImage(context: CommandContext, target: string): Promise<ExistingDisk> {
-  const { world, invocation, signal } = context;
+  const { world, invocation } = context;
   if (isNbdUri(target)) throw usageError('--in-place needs a file, a block device or a domain', 'leave it out for NBD');
   const path = resolve(world.cwd, target);
   await checkExists({ name: target, path });
   const format = await formatOf(path, invocation.options.text('format'));
-  const { imageInfo, openImageDevice } = await import('@vbackup/core/qemu');
-  const { virtualSize: size } = await imageInfo(path, { format, signal });
-  return { label: target, size, open: openImageDevice(path, { format }) };
+  const { openImageDevice } = await import('@vbackup/core/qemu');
+  return { label: target, open: openImageDevice(path, { format }) };
 }
 
 /**

@@ -96,10 +96,8 @@ export class FakeWork implements Work {
     return { disk: job.disk, size: 1024, written: 512, elapsedMs: 10 };
   };
 
-  readonly runRestoreInPlace: Work['runRestoreInPlace'] = async ({ disk, openDevice }) => {
-    await openDevice({ size: 1024, label: disk });
-    return { disk, size: 1024, written: 256, elapsedMs: 10 };
-  };
+  readonly runRestoreInPlace: Work['runRestoreInPlace'] = ({ disk }) =>
+    Promise.resolve({ disk, size: 1024, written: 256, elapsedMs: 10 });
 
   readonly runVerify = (job: VerifyJob): Promise<VerifySummary> => {
     const checked = (job.backups ?? this.backups).map((manifest) => ({

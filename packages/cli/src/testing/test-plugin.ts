@@ -23,7 +23,13 @@ const SOURCE = `export const plugin = {
       find: async (id) => ({ id, name: JSON.stringify(values), kind: 'disk' }),
       target: async (rest) => async () => { throw new Error('target ' + rest); },
       existingDisks: async ({ target, disks }) =>
-        disks.map((disk) => ({ label: disk + ' of ' + target, size: target === 'small' ? 512 : 2 ** 30, open: async () => ({}) })),
+        disks.map((disk) => ({
+          label: disk + ' of ' + target,
+          open: async () => {
+            if (target === disk) throw Object.assign(new Error('it is small'), { code: 'VB_TARGET_SIZE' });
+            return { [Symbol.asyncDispose]: async () => onWarning({ code: 'VB_CLEANUP_INCOMPLETE', message: 'closed ' + disk }) };
+          },
+        })),
       prepareMachine: async ({ name = 'web01', disks, folder, force }) => {
         if (name === 'taken') throw Object.assign(new Error('it is taken'), { code: 'VB_PLUGIN_TAKEN' });
         const id = [folder, force, ...disks.map((disk) => disk.name + '=' + disk.path + ':' + disk.format)].join(' ');

@@ -1,4 +1,4 @@
-import type { Hypervisor, OpenDevice, OpenTarget, Warning, WithSignal } from '../hypervisor/index.js';
+import type { BlockDevice, Hypervisor, OpenTarget, Warning, WithSignal } from '../hypervisor/index.js';
 import type { RateLimiter } from '../pace/index.js';
 import type { OnEvent } from './events.js';
 import type { Compression, Manifest, RequestedLevel } from './manifest.js';
@@ -53,7 +53,8 @@ export interface RestoreSummary {
 }
 
 export interface InPlaceJob extends Omit<RestoreJob, 'openTarget'> {
-  readonly openDevice: OpenDevice;
+  /** The live disk, of the backup's size or less than a sector longer. The caller opened it, and closes it. */
+  readonly device: BlockDevice;
 }
 
 export interface InPlaceSummary {

@@ -1,3 +1,4 @@
+import { VBackupError } from '../errors/index.js';
 import { withAbortCode } from '../errors/with-abort-code.js';
 import { writeDifferences } from './in-place/write-differences.js';
 import type { InPlaceJob, InPlaceSummary } from './jobs.js';
@@ -8,7 +9,7 @@ import { sharedWorkers } from './workers/worker-pool.js';
  * Sets a disk back to one backup where it lies: it is compared with the backup as it is read, and only what differs is written.
  * Of the backup only that is read; a disk that does not differ costs the reading of it, and of no backup. Ended in the
  * middle, the disk is partly restored, which is told as a warning; the same restore, run again, goes on from there.
- * @throws VBackupError what `runRestore` throws, and VB_TARGET_SIZE
+ * @throws VBackupError what `runRestore` throws
  */
 export function runRestoreInPlace(job: InPlaceJob): Promise<InPlaceSummary> {
   return withAbortCode(job.signal, () => restore(job));
@@ -16,16 +17,18 @@ export function runRestoreInPlace(job: InPlaceJob): Promise<InPlaceSummary> {
 
 async function restore(job: InPlaceJob): Promise<InPlaceSummary> {
   const started = performance.now();
-  const { repository, manifest, signal, onEvent } = job;
+  const { repository, manifest, device, signal, onEvent } = job;
   await using _workers = sharedWorkers.lease();
   const disk = diskOf(job);
   await using image = await repository.openImage(manifest, job.disk, { signal });
   const { size } = image;
   const guest = manifest.guest.name;
   const label = labelOf(guest, disk);
+  if (device.size < size) {
+    throw new VBackupError('VB_TARGET_SIZE', `the target has ${device.size} bytes, ${label} has ${size}`);
+  }
   onEvent?.({ type: 'start', work: 'restore', id: manifest.id, guest });
   onEvent?.({ type: 'disk-start', disk: disk.name, size, level: disk.level, planned: size });
-  await using device = await job.openDevice({ size, label }, { signal });
   let written = 0;
   try {
     const onProgress = (done: number): void => onEvent?.({ type: 'progress', disk: disk.name, done, planned: size });

@@ -83,7 +83,7 @@ export interface ExistingDisksRequest {
 export interface ExistingDisk {
   /** For people, e.g. the path of its image. */
   readonly label: string;
-  readonly size: number;
+  /** All of them are opened before the first is written, and closed after the last. */
   readonly open: OpenDevice;
 }
 

@@ -107,7 +107,6 @@ class ImageDevice implements BlockDevice {
 
   async finish(options?: WithSignal): Promise<void> {
     await this.#explained(this.#shape.client.flush(options));
-    await this[Symbol.asyncDispose]();
   }
 
   /** What was written stays. The server stores the bitmaps when it ends. */

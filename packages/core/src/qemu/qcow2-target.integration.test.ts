@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requireTools } from '../testing/tools.js';
@@ -46,6 +46,15 @@ describe('openQcow2Target', () => {
     await compare(8 * MiB);
     assert.deepEqual((await readdir(folder)).sort(), ['disk.qcow2', 'expected']);
     assert.ok((await readFile(path)).length < 4 * MiB);
+  });
+
+  it('lets nobody else read a new image, and keeps the permissions of one that it replaces', async () => {
+    const mode = async (): Promise<number> => (await stat(path)).mode % 0o1000;
+    await write({}, 8 * MiB);
+    assert.equal(await mode(), 0o600);
+    await chmod(path, 0o640);
+    await write({ force: true }, 8 * MiB);
+    assert.equal(await mode(), 0o640);
   });
 
   it('rounds an odd size up to whole sectors', async () => {

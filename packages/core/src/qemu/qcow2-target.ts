@@ -1,4 +1,4 @@
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { VBackupError } from '../errors/index.js';
 import type { BlockLimits, BlockWriter, OpenTarget, TargetSpecification, WithSignal } from '../hypervisor/index.js';
@@ -11,6 +11,8 @@ import { runQemu } from './run-qemu.js';
 
 /** QEMU's images are made of sectors: a disk of another size gets zeros behind its end. */
 const SECTOR_LENGTH = 512;
+/** As a raw target has it. */
+const PRIVATE_MODE = 0o600;
 
 export interface Qcow2TargetOptions {
   /** Replaces a file that exists, when the new one is complete. */
@@ -36,7 +38,7 @@ export function openQcow2Target(path: string, options: Qcow2TargetOptions = {}):
       const { zeroed } = options.inPlace;
       return serve({ path: final, specification, zeroed, signal }, keep);
     }
-    await checkFree(final, options);
+    const mode = await checkFree(final, options);
     const partial = final + PARTIAL_SUFFIX;
     const undo = (): Promise<void> => withIo(`cannot remove ${partial}`, () => rm(partial, { force: true }));
     await undo();
@@ -44,6 +46,8 @@ export function openQcow2Target(path: string, options: Qcow2TargetOptions = {}):
     const args = ['create', '-q', '-f', 'qcow2', ...shapeArguments(options.like), '--', partial, String(size)];
     try {
       await runQemu({ program: 'qemu-img', args, action: `cannot make ${path}`, signal });
+      // qemu-img leaves it to the umask who may read it, which is everyone, most likely.
+      await withIo(`cannot protect ${partial}`, () => chmod(partial, mode));
       return await serve(
         { path: partial, specification, zeroed: true, signal },
         { finish: () => name(partial, final), undo },
@@ -76,11 +80,12 @@ interface Ending {
 /** What was written into an image that was there before stays. */
 const keep: Ending = { finish: () => Promise.resolve(), undo: () => Promise.resolve() };
 
-async function checkFree(path: string, { force }: Qcow2TargetOptions): Promise<void> {
+/** @returns the permissions of the new image: those of the one that it replaces, else nobody else can read it */
+async function checkFree(path: string, { force }: Qcow2TargetOptions): Promise<number> {
   const found = await withIo(`cannot look at ${path}`, () => ignoringMissing(() => stat(path)));
-  if (found === null) return;
+  if (found === null) return PRIVATE_MODE;
   if (!found.isFile()) throw new VBackupError('VB_TARGET_INVALID', `${path} is no file`);
-  if (force === true) return;
+  if (force === true) return found.mode % 0o1000;
   throw new VBackupError('VB_TARGET_EXISTS', `${path} exists`, { cure: 'name another file, or use --force' });
 }
 

@@ -9,7 +9,7 @@ describe('existingDisks', () => {
   let image: string;
 
   before(function () {
-    requireTools(this, ['qemu-img']);
+    requireTools(this, ['qemu-nbd']);
   });
   beforeEach(async () => {
     fixture = await Fixture.make();
@@ -28,12 +28,11 @@ describe('existingDisks', () => {
   const find = (target: string, disks: readonly string[], uri = '') =>
     fixture.hypervisor({ uri }).existingDisks({ target, disks });
 
-  it('finds images by the names of the disks, with their sizes', async () => {
-    const found = await find('web', ['vda']);
-    assert.deepEqual(
-      found.map(({ label, size }) => ({ label, size })),
-      [{ label: `vda of web (file ${image})`, size: 65_536 }],
-    );
+  it('finds images by the names of the disks, and opens them', async () => {
+    const [found, ...others] = await find('web', ['vda']);
+    assert.deepEqual([found?.label, others], [`vda of web (file ${image})`, []]);
+    await using device = await found?.open({ size: 65_536, label: 'vda' });
+    assert.equal(device?.size, 65_536);
   });
 
   it('takes the one disk that is named for the one disk of the backup, whatever that is called', async () => {

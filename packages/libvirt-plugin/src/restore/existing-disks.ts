@@ -1,7 +1,6 @@
 import {
   type ExistingDisk,
   type ExistingDisksRequest,
-  imageInfo,
   openImageDevice,
   UnsupportedError,
   VBackupError,
@@ -17,8 +16,7 @@ import { requireIdle } from './require-idle.js';
 /**
  * The images of a domain that is off, to be changed where they lie. Its checkpoints go on being true: their bitmaps record what
  * is written.
- * @throws VBackupError VB_GUEST_NOT_FOUND, VB_LIBVIRT_RUNNING, VB_LIBVIRT_SAVED_STATE, VB_LIBVIRT_DISK, VB_LIBVIRT_REMOTE,
- * VB_IMAGE_LOCKED
+ * @throws VBackupError VB_GUEST_NOT_FOUND, VB_LIBVIRT_RUNNING, VB_LIBVIRT_SAVED_STATE, VB_LIBVIRT_DISK, VB_LIBVIRT_REMOTE
  */
 export async function existingDisks(
   context: LibvirtContext,
@@ -42,12 +40,12 @@ export async function existingDisks(
     const wanted = only !== null && names.length === 1 ? only : name;
     const disk = disks.find((each) => each.target === wanted && (only === null || only === wanted));
     if (disk === undefined) throw noSuchDisk(target, wanted, disks);
-    found.push(await existingDisk(facts.name, disk, { signal }));
+    found.push(existingDisk(facts.name, disk));
   }
   return found;
 }
 
-async function existingDisk(domain: string, disk: DomainDisk, { signal }: WithSignal): Promise<ExistingDisk> {
+function existingDisk(domain: string, disk: DomainDisk): ExistingDisk {
   const { type, source, format } = disk.image;
   const reason = whyNot(disk);
   if (reason !== null || source === null) {
@@ -59,9 +57,8 @@ async function existingDisk(domain: string, disk: DomainDisk, { signal }: WithSi
       },
     );
   }
-  const shape = { format: format ?? 'raw' };
-  const { virtualSize: size } = await imageInfo(source, { ...shape, signal });
-  return { label: `${disk.target} of ${domain} (${type} ${source})`, size, open: openImageDevice(source, shape) };
+  const open = openImageDevice(source, { format: format ?? 'raw' });
+  return { label: `${disk.target} of ${domain} (${type} ${source})`, open };
 }
 
 /** Null where the image can be opened as the guest sees it. */

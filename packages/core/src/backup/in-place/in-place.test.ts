@@ -92,8 +92,7 @@ describe('runRestoreInPlace', () => {
     more: { signal?: AbortSignal; onEvent?: (event: WorkEvent) => void } = {},
   ): Promise<number> => {
     const { repository } = fixture;
-    const openDevice = (): Promise<MemoryDevice> => Promise.resolve(device);
-    const { written, size } = await runRestoreInPlace({ repository, manifest, disk: 'xvda', openDevice, ...more });
+    const { written, size } = await runRestoreInPlace({ repository, manifest, disk: 'xvda', device, ...more });
     assert.equal(size, disk.size);
     return written;
   };
