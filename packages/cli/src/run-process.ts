@@ -1,15 +1,10 @@
 import { processWorld } from './process-world.js';
-import { version } from './version.js';
 import type { World } from './world.js';
-
-/** What a command line of one word may be that is answered before anything else is loaded. */
-const VERSION_FLAGS: readonly (string | undefined)[] = ['--version', '-V'];
 
 /** Runs this process: called by `bin/vbackup.mjs` alone. */
 export async function runProcess(): Promise<void> {
   const world = processWorld();
-  const args = process.argv.slice(2);
-  let exitCode = args.length === 1 && VERSION_FLAGS.includes(args[0]) ? tellVersion(world) : await run(args, world);
+  let exitCode = await run(process.argv.slice(2), world);
   try {
     await world.stdout.drain();
   } catch (error) {
@@ -19,11 +14,6 @@ export async function runProcess(): Promise<void> {
   }
   // Sockets that a peer keeps open must not keep the command from ending.
   process.exit(exitCode);
-}
-
-function tellVersion(world: World): number {
-  world.stdout.write(`vbackup ${version()}\n`);
-  return 0;
 }
 
 async function run(args: readonly string[], world: World): Promise<number> {
