@@ -26,6 +26,8 @@ const STOP_TIMEOUT_MS = 30_000;
 /** How long the daemon stays away, and how long after an event somebody dies, at most. */
 const DOWN_MS = 600;
 const THEN_MS = 80;
+/** A lost job may have to be taken away in so many steps. */
+const MOST_HELP = 3;
 
 type Victim = (typeof VICTIMS)[number];
 
@@ -108,9 +110,10 @@ export class KillSeries implements AsyncDisposable {
     if (state !== 'running') throw failure(`the guest is ${state}`, outcome);
     this.#history.settle();
     let next = await this.#vbackup([]);
-    const stuck = struck && next.stderr.includes('[VB_LIBVIRT_JOB_STUCK]');
-    if (stuck) {
-      await this.#options.lab.forgetJob(this.#domain.name);
+    let stuck = false;
+    for (let help = 0; help < MOST_HELP && (plan.victim === 'libvirtd' || plan.victim === 'host'); help += 1) {
+      if (!(await this.#help(next.stderr))) break;
+      stuck = true;
       next = await this.#vbackup([]);
     }
     if (next.code !== 0) throw failure(`after ${plan.victim} died ${name}: the next run ended with ${next.code}`, next);
@@ -198,6 +201,21 @@ export class KillSeries implements AsyncDisposable {
     await lab.signalDaemon('SIGKILL');
     await delay(downMs);
     await lab.startDaemon();
+  }
+
+  /** Does what the message of a run says about a job that libvirtd lost when it was killed. @returns whether there was one */
+  async #help(stderr: string): Promise<boolean> {
+    const { lab } = this.#options;
+    const { name } = this.#domain;
+    if (stderr.includes('has a blockjob assigned')) {
+      // Those that libvirt does not count among its own any more are refused.
+      for (const { target } of DISKS) await lab.virsh('blockjob', name, target, '--abort').catch(() => undefined);
+      return true;
+    }
+    if (!stderr.includes('[VB_LIBVIRT_JOB_STUCK]')) return false;
+    if (!stderr.includes('nbd-server-stop')) await lab.forgetJob(name);
+    else await lab.virsh('qemu-monitor-command', name, '{"execute":"nbd-server-stop"}');
+    return true;
   }
 
   /** What the guest did not flush may be lost, as with any host that crashes: the images tell what is left. */

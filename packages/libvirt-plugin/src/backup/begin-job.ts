@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { SnapshotRequest, WithSignal } from '@vbackup/core';
+import { type SnapshotRequest, VBackupError, type WithSignal } from '@vbackup/core';
 import { type CheckpointOwner, newCheckpointXml } from '../checkpoint/index.js';
 import { isLibvirtError } from '../connection/index.js';
 import { jobXml } from '../job/index.js';
@@ -73,11 +73,32 @@ async function begin(context: LibvirtContext, job: JobRequest): Promise<BegunJob
     const libvirt = await context.link.get();
     await journal.record({ ...entry });
     const time = new Date();
-    await libvirt.beginBackup(domain, { xml, checkpointXml }, { signal });
+    try {
+      await libvirt.beginBackup(domain, { xml, checkpointXml }, { signal });
+    } catch (error) {
+      throw meaningOf(error);
+    }
     return time;
   };
   const time = await whileQuiet(context, { domain, journal, signal }, work);
   return { entry, base, time };
+}
+
+/** libvirt knows of no job, and cannot begin one: what a daemon that was killed left, where it is not the user's own work. */
+function meaningOf(cause: unknown): unknown {
+  if (!isLibvirtError(cause, 'VB_LIBVIRT_FAILED')) return cause;
+  const { libvirtMessage } = cause;
+  if (libvirtMessage.includes('has a blockjob assigned')) {
+    return new VBackupError('VB_LIBVIRT_JOB', `the domain cannot begin a job: ${libvirtMessage}`, {
+      cause,
+      cure: 'wait until it ends (virsh blockjob <domain> <disk>); one that a killed libvirtd left is ended with --abort, on every disk',
+    });
+  }
+  if (!libvirtMessage.includes('NBD server already running')) return cause;
+  return new VBackupError('VB_LIBVIRT_JOB_STUCK', 'QEMU still offers the disks for a backup job that libvirt lost', {
+    cause,
+    cure: `if nobody reads them: virsh qemu-monitor-command <domain> '{"execute":"nbd-server-stop"}'`,
+  });
 }
 
 /** Undefined where no later increment shall stand on it, or no disk can record changes. */

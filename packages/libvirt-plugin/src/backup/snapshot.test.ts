@@ -182,6 +182,21 @@ describe('a snapshot of a libvirt domain', () => {
     assert.deepEqual([fixture.domain.job, names()], [null, []]);
   });
 
+  for (const [message, code, cure] of [
+    ["internal error: disk 'vda' has a blockjob assigned", 'VB_LIBVIRT_JOB', /--abort/],
+    [
+      "unable to execute QEMU command 'nbd-server-start': NBD server already running",
+      'VB_LIBVIRT_JOB_STUCK',
+      /nbd-server-stop/,
+    ],
+  ] as const) {
+    it(`says what to do about ${JSON.stringify(message)}`, async () => {
+      fixture.libvirt.fail('beginBackup', libvirtError('beginBackup', { code: 1, domain: 10, message }));
+      await assert.rejects(take(), { code, cure });
+      assert.deepEqual([fixture.domain.job, names()], [null, []]);
+    });
+  }
+
   it('ends the job of a dead run of its own chain', async () => {
     const socket = `/t/${checkpointName(REPOSITORY, makeUlid())}.sock`;
     fixture.domain.job = { xml: `<domainbackup><server transport='unix' socket='${socket}'/></domainbackup>` };
