@@ -95,12 +95,16 @@ export class Overlay implements AsyncDisposable {
   /** The blocks of `range` are zero, and what was written to them is given up. */
   async clear(range: Extent): Promise<void> {
     this.#refuseFailed();
-    const held: Extent[] = [];
-    for await (const run of this.#map.runs(range)) if (run.state === 'data') held.push(run);
-    await this.#map.set(range, 'zero');
-    for (const { offset, length } of held) {
-      await this.#store.discard({ offset: this.#layout.dataOffset + offset, length });
+    let held: Extent | undefined;
+    for await (const { offset, length, state } of this.#map.runs(range)) {
+      if (state !== 'data') continue;
+      const from = held?.offset ?? offset;
+      held = { offset: from, length: offset + length - from };
     }
+    await this.#map.set(range, 'zero');
+    if (held === undefined) return;
+    // What lies between is of blocks that are no data: it means nothing.
+    await this.#store.discard({ offset: this.#layout.dataOffset + held.offset, length: held.length });
   }
 
   /** What calls that have returned wrote is durable when this returns. Several at a time share the work. */
