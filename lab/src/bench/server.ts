@@ -5,6 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeAuthority } from '../pki/index.js';
+import { vbackup } from './program.js';
 
 const START_TIMEOUT_MS = 15_000;
 /** Servers die with this process, also if it is killed. */
@@ -31,6 +32,13 @@ export class Servers implements AsyncDisposable {
   async nbdkitTcp(port: number, ...words: readonly string[]): Promise<void> {
     const { pid } = this.#names();
     await this.#launch(['nbdkit', '-f', '-i', '127.0.0.1', '-p', String(port), '-P', pid, ...words], pid);
+  }
+
+  /** `vbackup serve` of one disk. @param words - the source, and options. @returns the URI */
+  async vbackupServe(...words: readonly string[]): Promise<string> {
+    const { socket } = this.#names();
+    await this.#launch(vbackup('serve', '--socket', socket, ...words), socket);
+    return `nbd+unix:///?socket=${socket}`;
   }
 
   /** @param words - the options, and the image. @returns the URI */

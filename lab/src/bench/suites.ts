@@ -6,6 +6,7 @@ import { ReadSuite } from './nbd-read.js';
 import { RateSuite } from './rate.js';
 import { RawFileSuite } from './raw-file.js';
 import { RestoreSuite } from './restore.js';
+import { ServeSuite } from './serve.js';
 import { SparseBenchFile } from './sparse-copy.js';
 import { StartSuite } from './start.js';
 import { StreamSuite } from './stream.js';
@@ -20,6 +21,7 @@ export const SUITES: Readonly<Record<string, MakeSuite>> = {
   stream: (scale) => StreamSuite.make(scale),
   increment: (scale) => IncrementSuite.make(scale),
   restore: (scale) => RestoreSuite.make(scale),
+  serve: (scale) => ServeSuite.make(scale),
   latency: (scale) => LatencySuite.make(scale),
   rate: (scale) => RateSuite.make(scale),
   start: () => StartSuite.make(),

@@ -14,6 +14,9 @@ import { Xxh32, xxh32 } from './xxh32.js';
 const HISTORY_LENGTH = 65536;
 const WORD_LENGTH = 4;
 
+/** Where a block gets its size in front; as long as the longest block so far. */
+let scratch = Buffer.alloc(0);
+
 /**
  * Decodes one LZ4 frame out of a queue that fills in pieces: independent or linked blocks, with or without checksums,
  * which are verified. It takes exactly the frame, and needs one block of at most 4 MiB in the queue.
@@ -115,9 +118,7 @@ export class Lz4FrameDecoder {
   #decodeBlock(frame: Lz4Descriptor, block: Buffer, back: number): Buffer {
     // The native call wants the decoded size in front and takes it as the limit: a block cannot make it allocate more.
     const limit = Math.min(frame.maxBlockLength, this.#room + 1);
-    const sized = Buffer.allocUnsafe(WORD_LENGTH + block.length);
-    sized.writeUInt32LE(limit, 0);
-    block.copy(sized, WORD_LENGTH);
+    const sized = sizedBlock(limit, block);
     try {
       return lz4.uncompressSync(sized, frame.independent ? null : this.#history);
     } catch (cause) {
@@ -213,4 +214,13 @@ export function decompressFramesInto(bytes: Buffer, target: Buffer, start = 0): 
     const message = `LZ4 payload decodes to ${filled} bytes, ${length} expected`;
     throw new ProtocolError('VB_SPARSE_LZ4_LENGTH', message, start + bytes.length);
   }
+}
+
+/** A block as the native call wants it; good until the next one, since the call is over by then. */
+function sizedBlock(size: number, block: Buffer): Buffer {
+  const length = WORD_LENGTH + block.length;
+  if (scratch.length < length) scratch = Buffer.allocUnsafeSlow(length);
+  scratch.writeUInt32LE(size, 0);
+  block.copy(scratch, WORD_LENGTH);
+  return scratch.subarray(0, length);
 }

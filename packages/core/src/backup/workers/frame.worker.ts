@@ -14,7 +14,7 @@ import { isJob, type Job, type Region, type Work, type WorkDone, type WorkResult
 const FILE_PIECE_LENGTH = 1024 * 1024;
 const EMPTY = new Uint8Array();
 /** Bytes of work between two collections of garbage. */
-const COLLECTION_INTERVAL = 2 * 1024 * 1024;
+const COLLECTION_INTERVAL = 8 * 1024 * 1024;
 
 const minorCollection = exposeCollection();
 let sinceCollection = 0;
