@@ -41,11 +41,7 @@ function performNext(): void {
  */
 function collectGarbage(work: Work): void {
   if (work.kind === 'digest') return;
-  collectAfter(work.input.length + (work.output?.length ?? 0));
-}
-
-function collectAfter(length: number): void {
-  sinceCollection += length;
+  sinceCollection += work.input.length + (work.output?.length ?? 0);
   if (sinceCollection < COLLECTION_INTERVAL) return;
   sinceCollection = 0;
   minorCollection();
@@ -104,10 +100,7 @@ function digestFile({ path, sum }: Extract<Work, { kind: 'digest' }>): Omit<Work
     return { digest: hash.digest(), length, adler32: 0 };
   }
   const adler32 = new Adler32();
-  const length = eachPiece(path, (bytes) => {
-    adler32.update(bytes);
-    collectAfter(bytes.length);
-  });
+  const length = eachPiece(path, (bytes) => void adler32.update(bytes));
   return { digest: EMPTY, length, adler32: adler32.digest() };
 }
 
