@@ -1,4 +1,4 @@
-import { planCopy } from '@vbackup/core/devices';
+import { planCopy } from '@vbackup/core/backup/copy';
 
 // Plans what a guest leaves behind that wrote everywhere: a million extents, to its last request.
 

@@ -14,7 +14,7 @@ export function standingLine(standing: Standing): string {
     standing.contest.padEnd(36),
     standing.contender.padEnd(28),
     secondsText(standing).padStart(9),
-    `${standing.cpuSecondsPerGiB.toFixed(2)} CPU s/GiB`.padStart(15),
+    `${cpuText(standing)} CPU s/GiB`.padStart(15),
     peakText(standing).padStart(8),
     `time ×${standing.timeRatio.toFixed(2)}`.padStart(11),
     `CPU ×${standing.cpuRatio.toFixed(2)}`.padStart(10),
@@ -30,7 +30,7 @@ export function markdown({ standings, absences }: Result, machine: readonly stri
     standing.contest,
     standing.contender,
     secondsText(standing),
-    standing.cpuSecondsPerGiB.toFixed(2),
+    cpuText(standing),
     peakText(standing),
     standing.timeRatio.toFixed(2),
     standing.cpuRatio.toFixed(2),
@@ -52,6 +52,10 @@ export const misses = ({ standings }: Result): readonly string[] =>
   );
 
 const secondsText = ({ seconds }: Standing): string => `${seconds.toFixed(3)} s`;
+
+/** Nothing where the work has no bytes. */
+const cpuText = ({ cpuSecondsPerGiB }: Standing): string =>
+  Number.isNaN(cpuSecondsPerGiB) ? '–' : cpuSecondsPerGiB.toFixed(2);
 
 const peakText = ({ peakBytes }: Standing): string =>
   peakBytes === undefined ? '–' : `${Math.round(peakBytes / MiB)} MiB`;

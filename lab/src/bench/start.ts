@@ -5,8 +5,8 @@ import type { Suite } from './suite.js';
 
 const PLAN = fileURLToPath(new URL('./plan-extents.js', import.meta.url));
 const MiB = 1024 * 1024;
-/** So that bytes per second mean nothing, and do not look as if they did. */
-const NO_BYTES = 1;
+/** What is done is not counted in bytes. */
+const NO_BYTES = Number.NaN;
 
 /** What costs time and memory before the first byte is read. */
 export class StartSuite implements Suite {

@@ -3,7 +3,6 @@
  * takes three times as long to load, for the schemas of repositories and the container of plugins.
  */
 export { type CopyDeviceJob, type CopyDeviceSummary, copyDevice } from './backup/copy/copy-device.js';
-export { type PlannedRange, type PlanOptions, planCopy } from './backup/copy/plan-copy.js';
 export { type FirstDifferenceOptions, firstDifference } from './backup/diff/first-difference.js';
 export { type FileTargetOptions, openFileTarget } from './backup/target/file-target.js';
 export { openFileReader } from './filemap/file-reader.js';
