@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { VBackupError, type WithSignal } from '@vbackup/core';
 import { isLibvirtError, type JobFacts, type LibvirtConnection } from '../connection/index.js';
@@ -48,14 +49,21 @@ export async function clearWay(
     return job;
   }
   if (job === null && state !== 'bounded' && state !== 'unbounded') return null;
+  throw jobError(job, operation);
+}
+
+/** Whether the job of another repository is dead only that repository's lock can tell, wherever it is: its own next run looks. */
+function jobError(job: RunningJob | null, operation: string): VBackupError {
   const where = job?.socket === undefined || job.socket === null ? '' : ` at ${job.socket}`;
-  throw new VBackupError(
-    'VB_LIBVIRT_JOB',
-    `the domain has a job already: ${job === null ? operation : 'backup'}${where}`,
-    {
-      cure: 'wait until it ends (virsh domjobinfo), or end it with virsh domjobabort if nobody needs it any more',
-    },
-  );
+  const repository = /^vbackup-([0-9a-z]{8})-/.exec(basename(job?.scratches[0] ?? job?.socket ?? ''))?.[1];
+  const whose = repository === undefined ? '' : `, of vbackup for the repository ${repository}…`;
+  const what = job === null ? operation : 'backup';
+  const other = 'or end it with virsh domjobabort if nobody needs it any more';
+  const cure =
+    repository === undefined
+      ? `wait until it ends (virsh domjobinfo), ${other}`
+      : `wait until that run ends, start it again if it died, ${other}`;
+  return new VBackupError('VB_LIBVIRT_JOB', `the domain has a job already: ${what}${where}${whose}`, { cure });
 }
 
 /**

@@ -175,6 +175,14 @@ describe('a snapshot of a libvirt domain', () => {
     assert.equal(fixture.libvirt.calls.filter((call) => call.startsWith('abortJob')).length, 0);
   });
 
+  it('tells the job of another repository, which may be alive, and leaves it alone', async () => {
+    const socket = `/t/${checkpointName('fedcba9876543210', makeUlid())}.sock`;
+    const job = { xml: `<domainbackup><server transport='unix' socket='${socket}'/></domainbackup>` };
+    fixture.domain.job = job;
+    await assert.rejects(take(), { code: 'VB_LIBVIRT_JOB', message: /repository fedcba98…$/, cure: /start it again/ });
+    assert.equal(fixture.domain.job, job);
+  });
+
   it('says what to do about a job that the daemon lost when it was killed', async () => {
     const native = { code: 1, domain: 10, message: 'internal error: backup job data missing' };
     fixture.libvirt.fail('jobFacts', libvirtError('jobFacts', native));

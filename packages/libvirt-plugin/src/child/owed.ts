@@ -10,7 +10,7 @@ export class Owed {
   readonly frozen = new Set<string>();
   /** Asked to pause, and not resumed since. */
   readonly paused = new Set<string>();
-  /** By domain, where the NBD server of the job is that was begun and not ended since. */
+  /** By domain, the first scratch file of the job that was begun and not ended since. */
   readonly jobs = new Map<string, string>();
 
   get any(): boolean {
@@ -24,8 +24,8 @@ export class Owed {
     if (call === calls.freeze.name) this.frozen.add(domain);
     if (call === calls.suspendDomain.name) this.paused.add(domain);
     const job = call === calls.beginBackup.name ? JobSchema.safeParse(values).data : undefined;
-    const server = job === undefined ? null : serverOf(job.xml);
-    if (server !== null) this.jobs.set(domain, server);
+    const scratch = job === undefined ? null : scratchOf(job.xml);
+    if (scratch !== null) this.jobs.set(domain, scratch);
   }
 
   /** A call succeeded. */
@@ -39,12 +39,7 @@ export class Owed {
   }
 }
 
-/** What tells a job from another: the `<server>` of its XML, without what libvirt may add. */
-export function serverOf(xml: string): string | null {
-  const server = /<server\b[^>]*>/.exec(xml)?.[0] ?? '';
-  const attribute = (name: string): string | undefined => new RegExp(`\\b${name}=["']([^"']*)["']`).exec(server)?.[1];
-  const socket = attribute('socket');
-  if (socket !== undefined) return socket;
-  const port = attribute('port');
-  return port === undefined ? null : `${attribute('name') ?? ''}:${port}`;
+/** What tells a job from another, wherever its disks are read: its first scratch file, whose name nobody else uses. */
+export function scratchOf(xml: string): string | null {
+  return /<scratch\b[^>]*\bfile=["']([^"']+)["']/.exec(xml)?.[1] ?? null;
 }

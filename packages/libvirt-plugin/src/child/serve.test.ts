@@ -165,12 +165,14 @@ describe('the service in the child process', () => {
     assert.deepEqual([did, thaws, facts.state], [[`resume ${guest.domain}`], [guest.domain], 'running']);
   });
 
-  const xml = (socket: string): string => `<domainbackup><server transport="unix" socket="${socket}"/></domainbackup>`;
+  const xml = (scratch: string): string =>
+    `<domainbackup><disks><disk name="vda"><scratch file="${scratch}"/></disk></disks></domainbackup>`;
 
   it('ends the job that a dead client began, and resumes the guest if its scratch file was full', async () => {
     ask('open', { uri: '' });
-    ask('beginBackup', { ...guest, xml: xml('/s/ours.sock') });
-    job = "<domainbackup mode='pull'>\n  <server transport='unix' socket='/s/ours.sock'/></domainbackup>";
+    ask('beginBackup', { ...guest, xml: xml('/s/ours.vda.scratch') });
+    job =
+      "<domainbackup mode='pull'>\n  <disks>\n <disk name='vda' index='3'>\n <scratch file='/s/ours.vda.scratch'/></disk></disks></domainbackup>";
     facts = { state: 'paused', pausedReason: 'io-error' };
     await service.abandon();
     assert.deepEqual([did, job], [[`abort ${guest.domain}`, `resume ${guest.domain}`], null]);
@@ -179,11 +181,11 @@ describe('the service in the child process', () => {
 
   it('leaves a job alone that another one began since, one that was ended, and a guest that somebody else paused', async () => {
     ask('open', { uri: '' });
-    ask('beginBackup', { ...guest, xml: xml('/s/ours.sock') });
-    job = xml('/s/theirs.sock');
+    ask('beginBackup', { ...guest, xml: xml('/s/ours.vda.scratch') });
+    job = xml('/s/theirs.vda.scratch');
     facts = { state: 'paused', pausedReason: 'migration' };
     await service.abandon();
-    assert.deepEqual([did, job], [[], xml('/s/theirs.sock')]);
+    assert.deepEqual([did, job], [[], xml('/s/theirs.vda.scratch')]);
     ask('abortJob', guest);
     ask('suspendDomain', guest);
     ask('resumeDomain', guest);

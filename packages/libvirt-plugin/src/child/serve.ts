@@ -3,7 +3,7 @@ import type { PausedReason } from '../connection/index.js';
 import type { CloseReason, Connected, ConnectOptions, EventSink, Handler } from '../native/index.js';
 import { LibraryError, NativeCallError, perform } from '../native/index.js';
 import { calls, type Reply, type Request, RequestSchema } from '../wire/index.js';
-import { Owed, serverOf } from './owed.js';
+import { Owed, scratchOf } from './owed.js';
 
 /** Makes the connection; stands for libvirt itself in tests. */
 export type Connect = (options: ConnectOptions, sink: EventSink) => Connected;
@@ -57,12 +57,12 @@ export class Service {
     for (const domain of frozen) {
       await until(() => this.#undo(() => void this.#call(calls.thaw.name, { domain })));
     }
-    for (const [domain, server] of jobs) await until(() => this.#undo(() => this.#endJob(domain, server)));
+    for (const [domain, scratch] of jobs) await until(() => this.#undo(() => this.#endJob(domain, scratch)));
   }
 
-  #endJob(domain: string, server: string): void {
+  #endJob(domain: string, scratch: string): void {
     const xml = this.#call(calls.backupXml.name, { domain });
-    if (typeof xml !== 'string' || serverOf(xml) !== server) return;
+    if (typeof xml !== 'string' || scratchOf(xml) !== scratch) return;
     try {
       this.#call(calls.abortJob.name, { domain });
     } catch (error) {
