@@ -30,6 +30,8 @@ const PROGRAMS = {
   cpio: 'cpio',
   python3: 'python3',
   zstd: 'zstd',
+  bzip2: 'bzip2',
+  lzop: 'lzop',
 };
 
 /** Installs what is missing if this user may, else says which line installs it. */
