@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { AllocationExtent, Extent } from '../../extent/index.js';
 import { CrashingStore, collect } from '../../testing/index.js';
 import type { DiskWrites, ServedDisk } from '../served-disk.js';
 import { formatOverlay, Overlay } from './overlay.js';
 import { OverlayDisk } from './overlay-disk.js';
 import { PAGE_SPAN } from './overlay-format.js';
+import type { OverlayStore } from './overlay-store.js';
 
 const BLOCK = 4096;
 const SIZE = 2 * PAGE_SPAN + 1000;
@@ -209,5 +211,35 @@ describe('OverlayDisk', () => {
       ['data', 'data', 'sync', 'map', 'sync', 'data', 'sync'],
       'what is known is not written again',
     );
+  });
+
+  it('never writes the map before bytes that were on their way while others were made durable', async () => {
+    const done: string[] = [];
+    const arrived = Promise.withResolvers<void>();
+    const slow: OverlayStore = {
+      read: (target, position) => store.read(target, position),
+      write: async (bytes, position) => {
+        const isMap = position < 1024 * 1024;
+        if (!isMap) await arrived.promise;
+        done.push(isMap ? 'map' : 'data');
+        await store.write(bytes, position);
+      },
+      zero: (range) => store.zero(range),
+      discard: (range) => store.discard(range),
+      sync: async () => {
+        done.push('sync');
+        await store.sync();
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+    const overlaid = new OverlayDisk(base(), await Overlay.open(slow, BASE));
+    done.length = 0;
+    const written = overlaid.write(BLOCK, Buffer.alloc(BLOCK, 7));
+    await turn();
+    await overlaid.flush();
+    arrived.resolve();
+    await written;
+    await overlaid.flush();
+    assert.deepEqual(done.slice(done.indexOf('data')), ['data', 'sync', 'map', 'sync']);
   });
 });

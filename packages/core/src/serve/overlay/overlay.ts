@@ -33,7 +33,7 @@ export class Overlay implements AsyncDisposable {
   readonly #store: OverlayStore;
   readonly #layout: OverlayLayout;
   readonly #map: OverlayMap;
-  /** Something was written since the last sync began. */
+  /** A write ended since the last sync began: one that was on its way then may not be covered by it. */
   #unsynced = false;
   #flushing: Promise<void> | undefined;
   #next: Promise<void> | undefined;
@@ -76,15 +76,15 @@ export class Overlay implements AsyncDisposable {
   /** Writes bytes, which count only where the state of their blocks is data, or becomes it. */
   async write(bytes: Buffer, offset: number): Promise<void> {
     this.#refuseFailed();
-    this.#unsynced = true;
     await this.#store.write(bytes, this.#layout.dataOffset + offset);
+    this.#unsynced = true;
   }
 
   /** As {@link write}, of zeros. */
   async writeZeros({ offset, length }: Extent): Promise<void> {
     this.#refuseFailed();
-    this.#unsynced = true;
     await this.#store.zero({ offset: this.#layout.dataOffset + offset, length });
+    this.#unsynced = true;
   }
 
   /** The blocks of `range`, which must all have been written, hold data. */
