@@ -40,6 +40,14 @@ describe('loadCertificates', () => {
     await assert.rejects(loadCertificates(folder), { code: 'VB_SERVE_TLS' });
   });
 
+  it('refuses a key that is none, or another certificate’s, before any client comes', async () => {
+    await put('server-cert.pem', 'server-key.pem');
+    await copyFile(join(credentials.pki, 'ca-key.pem'), join(folder, 'server-key.pem'));
+    await assert.rejects(loadCertificates(folder), { code: 'VB_SERVE_TLS', message: /does not belong to/ });
+    await writeFile(join(folder, 'server-key.pem'), 'nothing');
+    await assert.rejects(loadCertificates(folder), { code: 'VB_SERVE_TLS' });
+  });
+
   it('never takes an authority that cannot be read for one that is not there', async () => {
     await put('server-cert.pem', 'server-key.pem');
     await writeFile(join(folder, 'ca-cert.pem'), Buffer.alloc(2 * 1024 * 1024));
@@ -72,6 +80,6 @@ describe('loadKeys', () => {
       await writeFile(file, text);
       await assert.rejects(loadKeys(file), (error: Error) => !error.message.includes('secret'));
     }
-    await assert.rejects(loadKeys(`${file}.missing`), { code: 'VB_SERVE_TLS' });
+    await assert.rejects(loadKeys(`${file}.missing`), { code: 'VB_SERVE_TLS', cure: /psktool/ });
   });
 });

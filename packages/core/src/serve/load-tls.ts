@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { VBackupError } from '../errors/index.js';
 import type { NbdServerTls } from '../nbd/server/server-options.js';
 import { PSK_LINE } from '../nbd/uri-loader.js';
@@ -8,6 +9,9 @@ import { ioError, systemCode } from '../storage/io-error.js';
 
 /** Certificates and keys are some KiB. */
 const LENGTH_LIMIT = 1024 * 1024;
+const FOLDER_CURE =
+  'the folder needs server-cert.pem and server-key.pem, and ca-cert.pem to demand certificates of clients';
+const KEYS_CURE = 'make the file with psktool';
 
 /**
  * The server's certificate and key, under the names that QEMU and libvirt have for them: `server-cert.pem`,
@@ -17,11 +21,12 @@ const LENGTH_LIMIT = 1024 * 1024;
  */
 export async function loadCertificates(folder: string): Promise<NbdServerTls> {
   const [certificate, key, ca] = await Promise.all([
-    load(join(folder, 'server-cert.pem')),
-    load(join(folder, 'server-key.pem')),
+    load(join(folder, 'server-cert.pem'), FOLDER_CURE),
+    load(join(folder, 'server-key.pem'), FOLDER_CURE),
     loadOptional(join(folder, 'ca-cert.pem')),
   ]);
   for (const pem of [certificate, ca]) if (pem !== undefined) checkCertificate(folder, pem);
+  checkKey(folder, { certificate, key });
   return { kind: 'x509', certificate, key, ca, requireClientCertificate: ca !== undefined };
 }
 
@@ -31,23 +36,23 @@ export async function loadCertificates(folder: string): Promise<NbdServerTls> {
  */
 export async function loadKeys(file: string): Promise<NbdServerTls> {
   const keys = new Map<string, Buffer>();
-  for (const line of (await load(file)).split('\n')) {
+  for (const line of (await load(file, KEYS_CURE)).split('\n')) {
     const text = line.trim();
     if (text === '' || text.startsWith('#')) continue;
     const [, name, key] = PSK_LINE.exec(text) ?? [];
     // The line itself may be a secret.
     if (name === undefined || key === undefined) {
       throw new VBackupError('VB_SERVE_TLS', `${file} has a line that is not <name>:<key in hexadecimal>`, {
-        cure: 'make the file with psktool',
+        cure: KEYS_CURE,
       });
     }
     keys.set(name, Buffer.from(key, 'hex'));
   }
   if (keys.size > 0) return { kind: 'psk', keys };
-  throw new VBackupError('VB_SERVE_TLS', `${file} has no key`, { cure: 'make the file with psktool' });
+  throw new VBackupError('VB_SERVE_TLS', `${file} has no key`, { cure: KEYS_CURE });
 }
 
-async function load(path: string): Promise<string> {
+async function load(path: string, cure: string): Promise<string> {
   try {
     const { size } = await stat(path);
     if (size > LENGTH_LIMIT) throw new VBackupError('VB_SERVE_TLS', `${path} has ${size} bytes`);
@@ -55,16 +60,13 @@ async function load(path: string): Promise<string> {
   } catch (error) {
     if (error instanceof VBackupError) throw error;
     const cause = ioError(error, `cannot read ${path}`);
-    throw new VBackupError('VB_SERVE_TLS', cause.message, {
-      cause,
-      cure: 'the folder needs server-cert.pem and server-key.pem, and ca-cert.pem to demand certificates of clients',
-    });
+    throw new VBackupError('VB_SERVE_TLS', cause.message, { cause, cure });
   }
 }
 
 async function loadOptional(path: string): Promise<string | undefined> {
   try {
-    return await load(path);
+    return await load(path, FOLDER_CURE);
   } catch (error) {
     if (error instanceof VBackupError && isMissing(error.cause)) return undefined;
     throw error;
@@ -83,5 +85,15 @@ function checkCertificate(folder: string, pem: string): void {
       cause,
       cure: 'server-cert.pem and ca-cert.pem are certificates in PEM',
     });
+  }
+}
+
+/** Otherwise each client would be the first to hear of it, and none would get in. */
+function checkKey(folder: string, { certificate, key }: { readonly certificate: string; readonly key: string }): void {
+  try {
+    createSecureContext({ cert: certificate, key });
+  } catch (cause) {
+    const what = 'is no key without a passphrase, or does not belong to server-cert.pem';
+    throw new VBackupError('VB_SERVE_TLS', `${join(folder, 'server-key.pem')} ${what}`, { cause, cure: FOLDER_CURE });
   }
 }
