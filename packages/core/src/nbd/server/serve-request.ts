@@ -24,6 +24,8 @@ import type { Agreement } from './served-export.js';
 
 /** The most extents of one context in one reply; a client asks again for the rest. */
 const MAXIMUM_STATUS_EXTENTS = 16_384;
+/** And of all contexts together: a client may have chosen a thousand. */
+const MAXIMUM_STATUS_EXTENTS_OF_ALL = 16 * MAXIMUM_STATUS_EXTENTS;
 /** What one of them takes in memory until its reply has left: the object, and its eight bytes in the reply. */
 const STATUS_EXTENT_BYTES = 64;
 
@@ -31,11 +33,15 @@ const STATUS_EXTENT_BYTES = 64;
 export function bytesHeldBy(request: NbdRequest, { contexts }: Agreement): number {
   if (request.type === NBD_CMD_READ) return request.length;
   if (request.type !== NBD_CMD_BLOCK_STATUS) return 0;
-  return contexts.length * Math.min(request.length, maximumExtents(request)) * STATUS_EXTENT_BYTES;
+  return contexts.length * Math.min(request.length, maximumExtents(request, contexts)) * STATUS_EXTENT_BYTES;
 }
 
-const maximumExtents = ({ flags }: NbdRequest): number =>
-  hasFlag(flags, NBD_CMD_FLAG_REQ_ONE) ? 1 : MAXIMUM_STATUS_EXTENTS;
+/** For each context. */
+function maximumExtents({ flags }: NbdRequest, contexts: readonly string[]): number {
+  if (hasFlag(flags, NBD_CMD_FLAG_REQ_ONE)) return 1;
+  const share = Math.floor(MAXIMUM_STATUS_EXTENTS_OF_ALL / Math.max(1, contexts.length));
+  return Math.max(1, Math.min(MAXIMUM_STATUS_EXTENTS, share));
+}
 
 /**
  * Does what one request asks of its export, and gives the reply to a success. `bytes` is what a write brought, or the
@@ -89,7 +95,7 @@ async function statusReply(
   { disk, contexts, signal }: Agreement & { readonly signal: AbortSignal },
 ): Promise<Buffer[]> {
   const range = { offset: request.offset, length: request.length };
-  const maximum = maximumExtents(request);
+  const maximum = maximumExtents(request, contexts);
   const chunks: Buffer[] = [];
   for (const [contextId, name] of contexts.entries()) {
     const extents = fit((await disk.status?.(name, range, { signal, maximum })) ?? [], range, maximum);
