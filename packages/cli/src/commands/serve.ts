@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import type * as CoreModule from '@vbackup/core';
 import type { NbdAddress, NbdServerTls } from '@vbackup/core';
 import { EXIT } from '../exit-codes.js';
@@ -88,7 +88,9 @@ async function placeOf(
   if (socket !== undefined) {
     return { address: { kind: 'unix', path: resolve(world.cwd, socket) }, [Symbol.asyncDispose]: keep };
   }
-  const folder = await mkdtemp(join(world.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'vbackup-'));
+  const runtime = world.env['XDG_RUNTIME_DIR'] ?? '';
+  // A relative one counts as none: XDG Base Directory Specification, "Basics".
+  const folder = await mkdtemp(join(isAbsolute(runtime) ? runtime : tmpdir(), 'vbackup-'));
   return {
     address: { kind: 'unix', path: join(folder, 'nbd.sock') },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),

@@ -12,7 +12,7 @@ describe('listenAddress', () => {
   for (const [text, host, port] of good) {
     it(`takes ${text}`, () => assert.deepEqual(listenAddress(text), { kind: 'tcp', host, port }));
   }
-  for (const text of ['host:port', '::1', 'a:1:2', '127.0.0.1:65536', '[::1', '1.2.3.4:']) {
+  for (const text of ['host:port', '::1', 'a:1:2', '127.0.0.1:65536', '[::1', '1.2.3.4:', '10809', '10809:1']) {
     it(`refuses ${text}`, () => assert.throws(() => listenAddress(text), { code: 'VB_CLI_USAGE' }));
   }
 });

@@ -10,7 +10,8 @@ const ADDRESS = /^(?:\[(?<v6>[0-9a-f:.]+)\]|(?<host>[^:[\]]*))(?::(?<port>\d{1,5
 export function listenAddress(text: string): NbdAddress & { readonly kind: 'tcp' } {
   const { v6, host = '', port } = ADDRESS.exec(text)?.groups ?? {};
   const number = port === undefined ? NBD_PORT : Number(port);
-  if (!ADDRESS.test(text) || number > 65_535) {
+  // A host of digits alone is a forgotten one, and would be taken for an address of four bytes.
+  if (!ADDRESS.test(text) || number > 65_535 || /^\d+$/.test(host)) {
     throw usageError(`${text} is no address to listen on`, 'write it as 127.0.0.1:10809, [::1]:10809 or host:port');
   }
   return { kind: 'tcp', host: v6 ?? host, port: number };

@@ -17,4 +17,9 @@ describe('exportUri', () => {
       }
     });
   }
+
+  it('names a host also where the server listens on all addresses', () => {
+    const all = { kind: 'tcp', host: '', port: 10_810 } as const;
+    assert.equal(exportUri(all, 'vda', { secure: false }), 'nbd://localhost:10810/vda');
+  });
 });

@@ -7,7 +7,9 @@ export function exportUri(address: NbdAddress, name: string, { secure }: { reado
   const scheme = secure ? 'nbds' : 'nbd';
   const path = escaped(name);
   if (address.kind === 'unix') return `${scheme}+unix:///${path}?socket=${escaped(address.path)}`;
-  const host = isIP(address.host) === 6 ? `[${address.host}]` : address.host;
+  // Without a host the port means nothing to libnbd.
+  const named = address.host === '' ? 'localhost' : address.host;
+  const host = isIP(named) === 6 ? `[${named}]` : named;
   const port = address.port === NBD_PORT ? '' : `:${address.port}`;
   return `${scheme}://${host}${port}/${path}`;
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { VBackupError } from '../../errors/index.js';
+import { systemCode } from '../../storage/io-error.js';
 import type { NbdAddress } from '../connect-options.js';
 import { listenOnUnixSocket } from './unix-socket.js';
 
@@ -56,7 +57,11 @@ async function listen(server: net.Server, { address, socketMode }: ListenOptions
     return () => Promise.resolve();
   } catch (cause) {
     if (cause instanceof VBackupError) throw cause;
-    throw new VBackupError('VB_NBD_SERVER_LISTEN', `cannot listen on ${describeAddress(address)}`, { cause });
+    throw new VBackupError(
+      'VB_NBD_SERVER_LISTEN',
+      `cannot listen on ${describeAddress(address)}: ${systemCode(cause) ?? String(cause)}`,
+      { cause, cure: 'end the program that holds the address, or name another one' },
+    );
   }
 }
 

@@ -267,7 +267,10 @@ describe('NbdServer', () => {
 
   it('cannot listen where somebody listens', async () => {
     await using server = await listen(exportOf());
-    await assert.rejects(listen(exportOf(), { address: server.address }), { code: 'VB_NBD_SERVER_LISTEN' });
+    await assert.rejects(listen(exportOf(), { address: server.address }), {
+      code: 'VB_NBD_SERVER_LISTEN',
+      message: /: EADDRINUSE$/,
+    });
   });
 });
 
