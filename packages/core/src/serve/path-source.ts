@@ -38,7 +38,9 @@ export async function pathSource(path: string, options: PathSourceOptions): Prom
   const found = await withIo(`cannot look at ${path}`, () => stat(path));
   if (found.isDirectory()) return streamSource(path, await chainsOfFolder(path, options), options);
   const head = await headOf(path);
-  if (beginsArchive(head) || (compressionOf(head) !== 'none' && ARCHIVE_NAME.test(path))) {
+  // An empty file begins like any; by its name it is an archive that was cut, else an empty disk.
+  const begins = head.length > 0 ? beginsArchive(head) : ARCHIVE_NAME.test(path);
+  if (begins || (compressionOf(head) !== 'none' && ARCHIVE_NAME.test(path))) {
     return archiveSource(path, options);
   }
   if (beginsStream(head)) return streamSource(path, [await chainOfFile(path, options)], options);
