@@ -255,6 +255,7 @@ describe('vbackup', () => {
       assert.equal(await program.run('restore b2 test:web --in-place --disk xvdb'), 0);
       const { text } = program.world.stdout;
       assert.match(text, /^xvdb of b200000000000000 restored in place: xvdb of web: 1\.0 KiB, 256 B written in/);
+      assert.match(program.world.stderr.text, /^xvdb: 256 B written in/m);
       await program.run('restore b2 test:web --in-place --json');
       const items = parseJsonLines(program.world.stdout.lines.slice(1)).filter((line) => 'inPlace' in line);
       assert.equal(items.length, 2);

@@ -174,7 +174,7 @@ export class TextRenderer implements Renderer {
 const auditText = ({ read }: DiskResult): string => `${formatBytes(read)} audited`;
 
 function finishedText(command: CommandName, { read, data, stored }: DiskResult): string {
-  if (command === 'restore') return `${formatBytes(read)} written`;
+  if (command === 'restore') return `${formatBytes(data)} written`;
   if (command === 'copy') return `${formatBytes(read)} read, ${formatBytes(data)} data`;
   if (command === 'vma extract' || command === 'vma verify') return `${formatBytes(data)} data`;
   if (command === 'verify') return `${formatBytes(read)} checked`;

@@ -96,8 +96,10 @@ export class FakeWork implements Work {
     return { disk: job.disk, size: 1024, written: 512, elapsedMs: 10 };
   };
 
-  readonly runRestoreInPlace: Work['runRestoreInPlace'] = ({ disk }) =>
-    Promise.resolve({ disk, size: 1024, written: 256, elapsedMs: 10 });
+  readonly runRestoreInPlace: Work['runRestoreInPlace'] = ({ disk, onEvent }) => {
+    onEvent?.({ type: 'disk-done', disk, read: 1024, data: 256, stored: 256, elapsedMs: 10 });
+    return Promise.resolve({ disk, size: 1024, written: 256, elapsedMs: 10 });
+  };
 
   readonly runVerify = (job: VerifyJob): Promise<VerifySummary> => {
     const checked = (job.backups ?? this.backups).map((manifest) => ({
