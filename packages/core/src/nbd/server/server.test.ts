@@ -243,6 +243,28 @@ describe('NbdServer', () => {
     assert.equal((await RawClient.connect(server.address).rest()).length, 0, 'nobody listens');
   });
 
+  it('takes none of what a client asked for ahead, once it closes', async () => {
+    let begun = 0;
+    const gate = new Deferred();
+    const disk = exportOf({
+      read: async () => {
+        begun += 1;
+        await gate.promise;
+      },
+    });
+    const server = await listen(disk, { maximumRequestsInFlight: 2 });
+    using client = await openRaw(server.address);
+    client.send(...Array.from({ length: 500 }, (_, index) => read(BigInt(index), 0)));
+    while (begun < 2) await new Promise(setImmediate);
+    const closed = server.close();
+    gate.resolve();
+    const replies = (await client.rest()).length / (REPLY_LENGTH + 512);
+    await closed;
+    // One more had been read, and waited for its turn.
+    assert.ok(begun <= 3, `${begun} requests were begun`);
+    assert.equal(replies, begun, 'what was begun is answered');
+  });
+
   it('closes in bounded time, whatever an export does', async () => {
     const disk = exportOf({ read: () => new Promise(() => undefined) });
     const server = await listen(disk, { closeTimeoutMs: 20 });

@@ -33,6 +33,8 @@ export class SocketChannel implements Channel {
   #wanted = 0;
   /** When the message that is being read must be there; undefined between messages. */
   #owedUntil: number | undefined;
+  /** We take no more messages, whatever the peer has sent already. */
+  #stopped = false;
   #ended = false;
   #peerEnded = false;
   #failure: Error | undefined;
@@ -69,6 +71,7 @@ export class SocketChannel implements Channel {
 
   async read(length: number, { begun = false }: { readonly begun?: boolean } = {}): Promise<Buffer | undefined> {
     for (;;) {
+      if (this.#stopped && !begun) return undefined;
       const bytes = this.#queue.take(length);
       if (bytes !== undefined || this.#ended) {
         this.#owedUntil = undefined;
@@ -105,8 +108,8 @@ export class SocketChannel implements Channel {
   }
 
   stopReading(): void {
-    this.#ended = true;
-    this.#notify();
+    this.#stopped = true;
+    this.#end();
   }
 
   /** Lets go of the socket, paused, so that TLS can take it over. */
@@ -141,13 +144,18 @@ export class SocketChannel implements Channel {
 
   readonly #onEnd = (): void => {
     this.#peerEnded = true;
-    this.stopReading();
+    this.#end();
   };
 
   readonly #onError = (error: Error): void => {
     this.#failure ??= error;
     this.#onEnd();
   };
+
+  #end(): void {
+    this.#ended = true;
+    this.#notify();
+  }
 
   #notify(): void {
     const wake = this.#wake;
