@@ -1,5 +1,6 @@
 import { UnsupportedError } from '../errors/index.js';
 import type { BlockWriter, WithSignal } from '../hypervisor/index.js';
+import type { Slot, SlotPool } from '../memory/slot-pool.js';
 import type { VmaClusterEvent, VmaDevice } from './archive.js';
 import { blockRuns } from './mask-bitmap.js';
 import { isZero } from './piece-digests.js';
@@ -13,8 +14,8 @@ export interface DeviceOutputOptions extends WithSignal {
   readonly device: VmaDevice;
   /** Bytes of the device; undefined where only its last cluster tells, as of `vmstate` in a stream. */
   readonly size: number | undefined;
-  /** Of each of the two buffers; at least a cluster. */
-  readonly bufferLength: number;
+  /** Has two for each device that shares it; each takes at least a cluster, and lies on pages, as direct writes need it. */
+  readonly buffers: SlotPool;
 }
 
 interface Pending {
@@ -28,8 +29,7 @@ export class DeviceOutput {
   readonly target: BlockWriter;
   readonly #options: DeviceOutputOptions;
   readonly #bufferLength: number;
-  #filling: Buffer | undefined;
-  #spare: Buffer | undefined;
+  #filling: Slot | undefined;
   #pending: Pending | undefined;
   #writing: Promise<void> = Promise.resolve();
   #end = 0;
@@ -38,7 +38,7 @@ export class DeviceOutput {
   constructor(target: BlockWriter, options: DeviceOutputOptions) {
     this.target = target;
     this.#options = options;
-    this.#bufferLength = Math.min(options.bufferLength, target.limits.maximumRequest);
+    this.#bufferLength = Math.min(options.buffers.slotLength, target.limits.maximumRequest);
   }
 
   get device(): VmaDevice {
@@ -88,8 +88,8 @@ export class DeviceOutput {
     const joins = open?.kind === 'data' && open.offset + open.length === offset;
     if (!joins || open.length + bytes.length > this.#bufferLength) await this.flush();
     this.#pending ??= { kind: 'data', offset, length: 0 };
-    this.#filling ??= Buffer.allocUnsafeSlow(this.#bufferLength);
-    bytes.copy(this.#filling, this.#pending.length);
+    this.#filling ??= await this.#options.buffers.acquire();
+    bytes.copy(this.#filling.buffer, this.#pending.length);
     this.#pending.length += bytes.length;
     this.#note(offset, bytes.length);
   }
@@ -118,13 +118,13 @@ export class DeviceOutput {
     this.#pending = undefined;
     await this.#writing;
     const { signal } = this.#options;
-    const bytes = this.#filling;
-    if (pending.kind === 'zero' || bytes === undefined) {
+    const slot = this.#filling;
+    if (pending.kind === 'zero' || slot === undefined) {
       this.#writing = this.target.zero(pending.offset, pending.length, { signal });
     } else {
-      this.#filling = this.#spare;
-      this.#spare = bytes;
-      this.#writing = this.target.write(pending.offset, bytes.subarray(0, pending.length), { signal });
+      this.#filling = undefined;
+      const bytes = slot.buffer.subarray(0, pending.length);
+      this.#writing = this.target.write(pending.offset, bytes, { signal }).finally(() => slot.release());
       this.#written += pending.length;
     }
     // It is looked at when the next one starts, and at the end.
@@ -140,6 +140,7 @@ export class DeviceOutput {
   /** No write is under way any more, however it ended. */
   async quiet(): Promise<void> {
     await this.#writing.catch(() => undefined);
+    this.#filling?.release();
   }
 
   #note(offset: number, length: number): void {

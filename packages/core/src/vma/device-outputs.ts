@@ -1,4 +1,5 @@
 import type { OpenTarget, WithSignal } from '../hypervisor/index.js';
+import { SlotPool } from '../memory/slot-pool.js';
 import type { VmaDevice } from './archive.js';
 import { DeviceOutput } from './device-output.js';
 import { VMA_CLUSTER_LENGTH } from './words.js';
@@ -18,23 +19,26 @@ export interface SizedTarget {
 export class DeviceOutputs implements AsyncDisposable {
   readonly #outputs = new Map<number, DeviceOutput>();
   readonly #clusters = new Map<number, number>();
+  readonly #buffers: SlotPool;
   readonly #signal: AbortSignal | undefined;
 
-  private constructor(signal: AbortSignal | undefined) {
+  private constructor(buffers: SlotPool, signal: AbortSignal | undefined) {
+    this.#buffers = buffers;
     this.#signal = signal;
   }
 
   /** @throws what the targets throw; those that were opened before are left as they were */
   static async open(targets: readonly SizedTarget[], { signal }: WithSignal): Promise<DeviceOutputs> {
-    const outputs = new DeviceOutputs(signal);
     const share = Math.floor(MEMORY / 2 / Math.max(1, targets.length) / VMA_CLUSTER_LENGTH) * VMA_CLUSTER_LENGTH;
     const bufferLength = Math.max(VMA_CLUSTER_LENGTH, Math.min(BUFFER_LENGTH, share));
+    const buffers = new SlotPool({ count: 2 * targets.length, length: bufferLength });
+    const outputs = new DeviceOutputs(buffers, signal);
     try {
       for (const { device, openTarget, size } of targets) {
         const length = size ?? 0;
         const data = length === 0 ? [] : [{ offset: 0, length }];
         const target = await openTarget({ size: length, data, label: device.name }, { signal });
-        outputs.#outputs.set(device.id, new DeviceOutput(target, { device, size, bufferLength, signal }));
+        outputs.#outputs.set(device.id, new DeviceOutput(target, { device, size, buffers, signal }));
       }
     } catch (error) {
       await outputs[Symbol.asyncDispose]();
@@ -70,6 +74,7 @@ export class DeviceOutputs implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     // A write that is under way would go on into what is closed.
     await Promise.all(this.all.map((output) => output.quiet()));
+    this.#buffers[Symbol.dispose]();
     await Promise.all(this.all.map(({ target }) => target[Symbol.asyncDispose]()));
   }
 }
