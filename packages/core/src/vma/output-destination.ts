@@ -2,6 +2,7 @@ import { link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { VBackupError } from '../errors/index.js';
 import { AppendFile } from '../storage/append-file.js';
+import { DirectAppender } from '../storage/direct-appender.js';
 import { ignoringMissing, syncDirectory } from '../storage/durable.js';
 import { ioError, systemCode, withIo } from '../storage/io-error.js';
 
@@ -27,36 +28,52 @@ const NO_LINKS: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', '
 export class FileDestination implements ByteDestination {
   readonly #options: FileDestinationOptions;
   readonly #file: AppendFile;
+  /** Null where all goes through the page cache. */
+  readonly #direct: DirectAppender | null;
 
-  private constructor(options: FileDestinationOptions, file: AppendFile) {
+  private constructor(options: FileDestinationOptions, file: AppendFile, direct: DirectAppender | null) {
     this.#options = options;
     this.#file = file;
+    this.#direct = direct;
   }
 
   /** @throws VBackupError VB_TARGET_EXISTS, VB_IO, VB_ACCESS_DENIED */
   static async open(options: FileDestinationOptions): Promise<FileDestination> {
-    return new FileDestination(options, await AppendFile.createNew(options.partialPath));
+    const file = await AppendFile.createNew(options.partialPath);
+    try {
+      return new FileDestination(options, file, await DirectAppender.open(file));
+    } catch (error) {
+      await file[Symbol.asyncDispose]();
+      await rm(options.partialPath, { force: true });
+      throw error;
+    }
   }
 
   async append(buffers: readonly Buffer[]): Promise<void> {
-    await this.#file.append(buffers);
+    await (this.#direct ?? this.#file).append(buffers);
   }
 
   /** @throws VBackupError VB_TARGET_EXISTS if another file took the name meanwhile */
   async finish(): Promise<number> {
     const { path, partialPath, force } = this.#options;
-    await this.#file.sync();
+    const { length } = this.#direct ?? this.#file;
+    await (this.#direct ?? this.#file).sync();
     await withIo(`cannot rename ${partialPath}`, () =>
       force ? rename(partialPath, path) : nameNew(partialPath, path),
     );
-    await this.#file[Symbol.asyncDispose]();
+    await this.#close();
     await syncDirectory(dirname(path));
-    return this.#file.length;
+    return length;
   }
 
   async abort(): Promise<void> {
-    await this.#file[Symbol.asyncDispose]();
+    await this.#close();
     await rm(this.#options.partialPath, { force: true });
+  }
+
+  async #close(): Promise<void> {
+    await this.#direct?.[Symbol.asyncDispose]();
+    await this.#file[Symbol.asyncDispose]();
   }
 }
 

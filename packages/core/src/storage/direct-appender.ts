@@ -1,0 +1,96 @@
+import type { FileHandle } from 'node:fs/promises';
+import { type Slot, SlotPool } from '../memory/slot-pool.js';
+import type { AppendFile } from './append-file.js';
+import { DirectWriter } from './direct-writer.js';
+import { writeFully } from './durable.js';
+import { withIo } from './io-error.js';
+
+/** Written at once, on a place of the file that is a multiple of it: one is filled while the other is written. */
+const BLOCK_LENGTH = 2 * 1024 * 1024;
+const BLOCKS = 2;
+
+/**
+ * Appends to a file around the page cache: what comes in pieces of any length is collected in blocks of whole pages. An error
+ * of a block is thrown by a later call, at the latest by {@link sync}.
+ */
+export class DirectAppender implements AsyncDisposable {
+  readonly #path: string;
+  readonly #file: FileHandle;
+  readonly #direct: DirectWriter;
+  readonly #blocks = new SlotPool({ count: BLOCKS, length: BLOCK_LENGTH });
+  #filling: Slot | null = null;
+  #filled = 0;
+  /** Where the block that is being filled begins in the file. */
+  #position = 0;
+  #writing: Promise<void> = Promise.resolve();
+
+  private constructor(file: AppendFile, direct: DirectWriter) {
+    this.#path = file.path;
+    this.#file = file.handle;
+    this.#direct = direct;
+  }
+
+  /**
+   * @param file - still empty; stays open when this one is closed
+   * @returns null where the file system or the system cannot do that
+   */
+  static async open(file: AppendFile): Promise<DirectAppender | null> {
+    const direct = await DirectWriter.open(file.handle);
+    return direct === null ? null : new DirectAppender(file, direct);
+  }
+
+  /** Bytes that were appended. */
+  get length(): number {
+    return this.#position + this.#filled;
+  }
+
+  /** Takes all buffers, in order; they belong to the caller again when the promise settles. */
+  async append(buffers: readonly Buffer[]): Promise<void> {
+    for (const bytes of buffers) {
+      for (let at = 0; at < bytes.length; ) {
+        this.#filling ??= await this.#blocks.acquire();
+        const count = bytes.copy(this.#filling.buffer, this.#filled, at);
+        at += count;
+        this.#filled += count;
+        if (this.#filled === BLOCK_LENGTH) await this.#flush();
+      }
+    }
+  }
+
+  /** Everything that was appended is on the disk. */
+  async sync(): Promise<void> {
+    await this.#flush();
+    await this.#writing;
+    await withIo(`cannot sync ${this.#path}`, () => this.#file.sync());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writing.catch(() => undefined);
+    this.#filling?.release();
+    this.#blocks[Symbol.dispose]();
+    await this.#direct[Symbol.asyncDispose]();
+  }
+
+  /** Begins to write what was collected. @throws what the write before it failed with */
+  async #flush(): Promise<void> {
+    await this.#writing;
+    const block = this.#filling;
+    if (block === null) return;
+    const bytes = block.buffer.subarray(0, this.#filled);
+    const position = this.#position;
+    this.#position += this.#filled;
+    this.#filling = null;
+    this.#filled = 0;
+    this.#writing = this.#write(bytes, position).finally(() => block.release());
+    // It is looked at when the next one starts, and at the end.
+    this.#writing.catch(() => undefined);
+  }
+
+  async #write(bytes: Buffer, position: number): Promise<void> {
+    await withIo(`cannot write ${this.#path}`, async () => {
+      const written = await this.#direct.write(bytes, position);
+      // The last block rarely ends with a page.
+      await writeFully(this.#file, bytes.subarray(written), position + written);
+    });
+  }
+}
