@@ -3,12 +3,16 @@
 // with the checkout's own Node. It needs nothing but Node 20 and npm, and is quick when everything is there already.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { installDebianPackages } from './install-debian-packages.mjs';
 import { installDependencies } from './install-dependencies.mjs';
 import { removeStaleOutput } from './remove-stale-output.mjs';
 import { fail, say } from './say.mjs';
+
+/** Test files at once: their servers and guests want memory as well. */
+const MOST_JOBS = 4;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const [command = '', ...rest] = process.argv.slice(2);
@@ -68,6 +72,11 @@ const commands = {
       join(root, 'node_modules', 'mocha', 'bin', 'mocha.js'),
       '--reporter',
       join(root, 'scripts', 'reporter.cjs'),
+      // Files side by side, half of their time is spent waiting. One after the other: pnpm mocha, which also ends only if
+      // nothing is left open.
+      '--parallel',
+      '--jobs',
+      String(Math.max(2, Math.min(availableParallelism(), MOST_JOBS))),
       // In CI a skipped test is a failure; what is missing is one as well.
       ...(isStrict ? ['--forbid-pending'] : []),
       ...specs,
