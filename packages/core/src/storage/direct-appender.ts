@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import { copyInto } from '../memory/shared-bytes.js';
 import { type Slot, SlotPool } from '../memory/slot-pool.js';
 import type { AppendFile } from './append-file.js';
 import { DirectWriter } from './direct-writer.js';
@@ -49,7 +50,7 @@ export class DirectAppender implements AsyncDisposable {
     for (const bytes of buffers) {
       for (let at = 0; at < bytes.length; ) {
         this.#filling ??= await this.#blocks.acquire();
-        const count = bytes.copy(this.#filling.buffer, this.#filled, at);
+        const count = copyInto(this.#filling.buffer, this.#filled, bytes, at);
         at += count;
         this.#filled += count;
         if (this.#filled === BLOCK_LENGTH) await this.#flush();

@@ -1,4 +1,5 @@
 import { UnsupportedError } from '../errors/index.js';
+import { copyInto, fillZeros } from '../memory/shared-bytes.js';
 import type { VmaClusterEvent, VmaDevice } from './archive.js';
 import { isVmstate } from './ledger.js';
 import { blockRuns } from './mask-bitmap.js';
@@ -69,8 +70,12 @@ export class ArchiveDigester {
     const piece = state.open.get(pieceIndex) ?? { clusters: 0, bytes: undefined };
     state.open.set(pieceIndex, piece);
     piece.clusters += 1;
-    if (mask !== 0) {
-      piece.bytes ??= await this.#take();
+    if (mask !== 0 && piece.bytes === undefined) {
+      piece.bytes = await this.#take();
+      // Zero clusters came before this one.
+      if (piece.clusters > 1) fillZeros(piece.bytes, 0, PIECE_LENGTH);
+    }
+    if (piece.bytes !== undefined) {
       scatter({ mask, data, target: piece.bytes, at: (clusterIndex % CLUSTERS_PER_PIECE) * VMA_CLUSTER_LENGTH });
     }
     const start = pieceIndex * PIECE_LENGTH;
@@ -115,6 +120,7 @@ export class ArchiveDigester {
     if (this.#hashing.length >= MAX_HASHED_AT_ONCE) await this.#hashing.shift();
   }
 
+  /** Its content is whatever was there: every cluster of the piece is going to be put into it. */
   async #take(): Promise<Buffer> {
     if (this.#inMemory >= MAX_PIECES_IN_MEMORY) await Promise.all(this.#hashing.splice(0));
     if (this.#inMemory >= MAX_PIECES_IN_MEMORY) {
@@ -124,7 +130,7 @@ export class ArchiveDigester {
       });
     }
     this.#inMemory += 1;
-    return (this.#free.pop() ?? this.#hasher.allocate(PIECE_LENGTH)).fill(0);
+    return this.#free.pop() ?? this.#hasher.allocate(PIECE_LENGTH);
   }
 
   #give(bytes: Buffer): void {
@@ -133,14 +139,18 @@ export class ArchiveDigester {
   }
 }
 
-/** Puts the stored blocks of a cluster into their places. */
+/** Puts the blocks of a cluster into their places, those that are stored and those that are zeros. */
 function scatter({ mask, data, target, at }: Scatter): void {
   let from = 0;
   for (const { block, count, stored } of blockRuns(mask)) {
-    if (!stored) continue;
-    const end = from + count * VMA_BLOCK_LENGTH;
-    data.copy(target, at + block * VMA_BLOCK_LENGTH, from, end);
-    from = end;
+    const start = at + block * VMA_BLOCK_LENGTH;
+    const length = count * VMA_BLOCK_LENGTH;
+    if (!stored) {
+      fillZeros(target, start, start + length);
+      continue;
+    }
+    copyInto(target, start, data.subarray(from, from + length));
+    from += length;
   }
 }
 

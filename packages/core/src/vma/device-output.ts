@@ -1,5 +1,6 @@
 import { UnsupportedError } from '../errors/index.js';
 import type { BlockWriter, WithSignal } from '../hypervisor/index.js';
+import { copyInto } from '../memory/shared-bytes.js';
 import type { Slot, SlotPool } from '../memory/slot-pool.js';
 import type { VmaClusterEvent, VmaDevice } from './archive.js';
 import { blockRuns } from './mask-bitmap.js';
@@ -89,7 +90,7 @@ export class DeviceOutput {
     if (!joins || open.length + bytes.length > this.#bufferLength) await this.flush();
     this.#pending ??= { kind: 'data', offset, length: 0 };
     this.#filling ??= await this.#options.buffers.acquire();
-    bytes.copy(this.#filling.buffer, this.#pending.length);
+    copyInto(this.#filling.buffer, this.#pending.length, bytes);
     this.#pending.length += bytes.length;
     this.#note(offset, bytes.length);
   }

@@ -8,7 +8,7 @@ import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { decodeArchive, sha256 } from '../testing/vma-archive.js';
 import { loadVmaFixture, VMA_FIXTURES, vmaFixtures } from '../testing/vma-fixture.js';
-import { LateSink, newArchive, TEST_UUID } from '../testing/vma-sink.js';
+import { archiveOf, LateSink, newArchive, TEST_UUID } from '../testing/vma-sink.js';
 import { ArchiveDigester } from './archive-digester.js';
 import { VmaDecoder } from './decoder.js';
 import { digestArchive } from './digest-archive.js';
@@ -289,6 +289,22 @@ describe('the sidecar of an archive', () => {
     await writeFile(path, sink.bytes());
     await using open = await openVmaArchive(path);
     assert.equal((await digestArchive(open)).devices[0]?.pieces.count, 80);
+  });
+
+  it('does not depend on what was in the memory of its pieces', async () => {
+    const size = 3 * PIECE_LENGTH + 512;
+    const content = Buffer.alloc(size);
+    // Behind zero clusters, between zero blocks, before zero clusters, and where the device ends in a block.
+    for (const at of [5 * CLUSTER + 8192, PIECE_LENGTH, 2 * PIECE_LENGTH - 4096, size - 512])
+      content.fill(at % 251, at, at + 512);
+    const archive = await archiveOf({ size }, (device) => device.write(0, content));
+    const dirty: PieceHasher = { ...plainHasher, allocate: (length) => Buffer.alloc(length, 0xee) };
+    const [device] = (await digested(archive, dirty)).devices;
+    for (let piece = 0; piece < 4; piece += 1) {
+      const bytes = content.subarray(piece * PIECE_LENGTH, (piece + 1) * PIECE_LENGTH);
+      const expected = bytes.some((byte) => byte !== 0) ? createHash('sha256').update(bytes).digest('hex') : undefined;
+      assert.equal(device?.pieces.get(piece), expected, `piece ${piece}`);
+    }
   });
 
   it('is a file that replaces the one before it, in one step', async () => {
