@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { link, lstat, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { MemoryExport, openRaw } from '../../testing/index.js';
 import { NbdServer } from './server.js';
 import type { NbdServerOptions } from './server-options.js';
+import { listenOnUnixSocket } from './unix-socket.js';
 
 describe('the unix socket of an NBD server', () => {
   let folder: string;
@@ -45,6 +46,16 @@ describe('the unix socket of an NBD server', () => {
       assert.deepEqual(await readdir(folder), ['nbd.sock'], 'and nothing else is left there');
     }
     assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('is made in the folder that it appears in: the one above may be of others, or another file system', async () => {
+    const server = net.createServer();
+    const release = await listenOnUnixSocket(server, { path, mode: 0o600 });
+    const made = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    await release();
+    assert.ok(typeof made === 'string');
+    assert.equal(dirname(dirname(made)), folder);
   });
 
   it('can never be seen with other permissions than those', async () => {

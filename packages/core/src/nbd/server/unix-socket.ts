@@ -27,7 +27,8 @@ export async function listenOnUnixSocket(
   server: net.Server,
   { path, mode }: UnixSocketOptions,
 ): Promise<() => Promise<void>> {
-  const folder = await mkdtemp(join(dirname(path), '.'));
+  // As text: join takes the dot away, and the folder would be made beside the socket's, where it may not be.
+  const folder = await mkdtemp(`${dirname(path)}/.`);
   const own = join(folder, 's');
   try {
     refuseLong([path, own]);
