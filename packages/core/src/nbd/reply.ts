@@ -1,5 +1,6 @@
 import { ProtocolError, type VBackupError } from '../errors/index.js';
 import { type Extent, endOf } from '../extent/index.js';
+import { fillZeros } from '../memory/shared-bytes.js';
 import { Coverage } from './coverage.js';
 import type { Request } from './request.js';
 import { type ServerFault, serverError } from './server-error.js';
@@ -62,7 +63,7 @@ export class Reply {
   hole(extent: Extent): void {
     this.#claim(extent);
     const start = extent.offset - this.request.offset;
-    this.#target?.fill(0, start, start + extent.length);
+    if (this.#target !== undefined) fillZeros(this.#target, start, start + extent.length);
   }
 
   /**

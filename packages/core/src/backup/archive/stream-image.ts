@@ -1,6 +1,7 @@
 import { ProtocolError } from '../../errors/index.js';
 import { type AllocationExtent, coalesce, type Extent, endOf } from '../../extent/index.js';
 import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
+import { fillZeros } from '../../memory/shared-bytes.js';
 import { type Piece, SparseStreamFile } from '../../sparse-stream/index.js';
 import { DamagedFrameError } from '../image/damaged-frame.js';
 
@@ -68,12 +69,12 @@ export class StreamImage implements BlockReader {
   }
 
   async #read(offset: number, target: Buffer, options: WithSignal): Promise<void> {
-    target.fill(0);
+    fillZeros(target, 0, target.length);
     const range = { offset, length: target.length };
     for (const layer of this.#layers) {
       for (const frame of layer.file.index.frames(range)) {
         if (frame.kind !== 'zero') continue;
-        target.fill(0, Math.max(0, frame.offset - offset), Math.min(target.length, endOf(frame) - offset));
+        fillZeros(target, Math.max(0, frame.offset - offset), Math.min(target.length, endOf(frame) - offset));
       }
       for await (const piece of layer.pieces(range, options)) {
         const from = Math.max(0, offset - piece.offset);

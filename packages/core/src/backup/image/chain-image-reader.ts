@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
 import type { AllocationExtent, Extent } from '../../extent/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
+import { fillZeros } from '../../memory/shared-bytes.js';
 import { SlotPool } from '../../memory/slot-pool.js';
 import { withIo } from '../../storage/io-error.js';
 import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
@@ -117,7 +118,7 @@ export class ChainImageReader implements ImageReader {
       for (const { offset: at, length, frame } of this.#map.segments({ offset, length: target.length })) {
         const part = target.subarray(at - offset, at - offset + length);
         if (frame === null) {
-          part.fill(0);
+          fillZeros(part, 0, part.length);
           continue;
         }
         if (reads.length >= LOAD_LIMIT) await reads.shift();
