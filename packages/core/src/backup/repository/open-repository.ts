@@ -10,7 +10,8 @@ import { ChainRepository } from './chain-repository.js';
 import { parseJson } from './json-text.js';
 import { ID_PATTERN, randomId } from './names.js';
 
-const DESCRIPTION_NAME = 'vbackup.json';
+/** What makes a folder a repository. */
+export const DESCRIPTION_NAME = 'vbackup.json';
 const REPOSITORY_VERSION = 1;
 
 const description = z.object({

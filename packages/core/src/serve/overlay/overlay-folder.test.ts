@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtemp, open, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ServedDisk } from '../served-disk.js';
@@ -60,6 +60,13 @@ describe('OverlayFolder', () => {
       code: 'VB_OVERLAY_LOCKED',
       message: new RegExp(`${process.pid}`),
     });
+  });
+
+  it('is not the folder of a repository, which would be locked and littered', async () => {
+    await mkdir(path, { recursive: true });
+    await writeFile(join(path, 'vbackup.json'), '{}');
+    await assert.rejects(OverlayFolder.open(path), { code: 'VB_INVALID_ARGUMENT', message: /repository/ });
+    assert.deepEqual(await readdir(path), ['vbackup.json']);
   });
 
   it('refuses a second disk of one name', async () => {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { acquireLock, type HeldLock } from '../../backup/repository/lock.js';
+import { DESCRIPTION_NAME } from '../../backup/repository/open-repository.js';
 import { VBackupError } from '../../errors/index.js';
 import { ignoringMissing, makeDirectory, PARTIAL_SUFFIX, syncDirectory } from '../../storage/durable.js';
 import { withIo } from '../../storage/io-error.js';
@@ -36,9 +37,19 @@ export class OverlayFolder implements AsyncDisposable {
     this.#lock = lock;
   }
 
-  /** Makes the folder if it is not there. @throws VBackupError VB_OVERLAY_LOCKED when another process has it, VB_IO */
+  /**
+   * Makes the folder if it is not there.
+   * @throws VBackupError VB_OVERLAY_LOCKED when another process has it, VB_INVALID_ARGUMENT for a repository, VB_IO
+   */
   static async open(path: string): Promise<OverlayFolder> {
     await makeDirectory(path);
+    const repository = await withIo(`cannot look at ${path}`, () =>
+      ignoringMissing(() => stat(join(path, DESCRIPTION_NAME))),
+    );
+    if (repository !== null) {
+      const cure = 'name a folder of its own for the overlay';
+      throw new VBackupError('VB_INVALID_ARGUMENT', `${path} is a repository`, { cure });
+    }
     try {
       return new OverlayFolder(path, await acquireLock(path));
     } catch (cause) {
