@@ -6,15 +6,7 @@ import { parentPort } from 'node:worker_threads';
 import { Adler32 } from '../../sparse-stream/adler32.js';
 import { lz4Compressor } from '../../sparse-stream/lz4.js';
 import { systemCode } from '../../storage/io-error.js';
-import {
-  isJobBatch,
-  type JobBatch,
-  type Region,
-  type ResultBatch,
-  type Work,
-  type WorkDone,
-  type WorkResult,
-} from './messages.js';
+import { isJob, type Job, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
 
 // Runs in a worker thread: everything that costs processor time and needs no other thread's state. It reads regular
 // files only: a thread that is blocked on a socket could not be terminated.
@@ -27,21 +19,20 @@ const COLLECTION_INTERVAL = 8 * 1024 * 1024;
 const minorCollection = exposeCollection();
 let sinceCollection = 0;
 
-const batches: JobBatch[] = [];
+const jobs: Job[] = [];
 
 parentPort?.on('message', (message: unknown) => {
-  if (isJobBatch(message) && batches.push(message) === 1) setImmediate(performNext);
+  if (isJob(message) && jobs.push(message) === 1) setImmediate(performNext);
 });
 
-/** One batch per turn of the event loop: what the collector found is given back between turns only. */
+/** One job per turn of the event loop: what the collector found is given back between turns only. */
 function performNext(): void {
-  const batch = batches[0];
-  if (batch === undefined) return;
-  const done: ResultBatch = { results: batch.jobs.map(({ id, work }) => perform(id, work)) };
-  parentPort?.postMessage(done);
-  for (const { work } of batch.jobs) collectGarbage(work);
-  batches.shift();
-  if (batches.length > 0) setImmediate(performNext);
+  const job = jobs[0];
+  if (job === undefined) return;
+  parentPort?.postMessage(perform(job.id, job.work));
+  collectGarbage(job.work);
+  jobs.shift();
+  if (jobs.length > 0) setImmediate(performNext);
 }
 
 /**

@@ -1,23 +1,11 @@
 import { Worker } from 'node:worker_threads';
 import { VBackupError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
-import { atEndOfTurn } from '../../memory/end-of-turn.js';
 import { ioError } from '../../storage/io-error.js';
-import {
-  isResultBatch,
-  type Job,
-  type JobBatch,
-  type Region,
-  type Work,
-  type WorkDone,
-  type WorkResult,
-} from './messages.js';
+import { isResult, type Region, type Work, type WorkDone } from './messages.js';
 
 /** A whole file keeps a worker busy for as long as many frames. */
 const FILE_WEIGHT = 1000;
-/** Small frames of one turn go to a worker in one message: so many, or so many bytes, and one job more. */
-const BATCH_JOBS = 32;
-const BATCH_BYTES = 512 * 1024;
 
 interface Pending {
   readonly weight: number;
@@ -29,9 +17,6 @@ interface Member {
   readonly worker: Worker;
   readonly pending: Map<number, Pending>;
   load: number;
-  /** What leaves in the next message. */
-  batch: Job[];
-  batchBytes: number;
 }
 
 /** What a worker found out about a frame's bytes. */
@@ -121,7 +106,7 @@ export class WorkerPool {
       member.pending.set(id, { weight, resolve, reject });
       member.load += weight;
       member.worker.ref();
-      enqueue(member, { id, work });
+      member.worker.postMessage({ id, work });
     });
   }
 
@@ -134,11 +119,9 @@ export class WorkerPool {
 
   #start(): Member {
     const worker = new Worker(this.#module);
-    const member: Member = { worker, pending: new Map(), load: 0, batch: [], batchBytes: 0 };
+    const member: Member = { worker, pending: new Map(), load: 0 };
     worker.unref();
-    worker.on('message', (message: unknown) => {
-      if (isResultBatch(message)) for (const result of message.results) settle(member, result);
-    });
+    worker.on('message', (message: unknown) => settle(member, message));
     worker.on('error', (error) => this.#lose(member, error));
     worker.on('exit', () => this.#lose(member, undefined));
     this.#members.push(member);
@@ -163,27 +146,9 @@ export class WorkerPool {
 /** The workers of this process: two, however many disks are worked on. */
 export const sharedWorkers = new WorkerPool({ module: new URL('./frame.worker.js', import.meta.url), count: 2 });
 
-/** Jobs of one turn of the event loop go to their worker in one message, unless they are enough work for one. */
-function enqueue(member: Member, job: Job): void {
-  if (member.batch.push(job) === 1) atEndOfTurn(() => send(member));
-  member.batchBytes += inputLength(job.work);
-  if (member.batch.length >= BATCH_JOBS || member.batchBytes >= BATCH_BYTES) send(member);
-}
-
-function send(member: Member): void {
-  if (member.batch.length === 0) return;
-  const batch: JobBatch = { jobs: member.batch };
-  member.batch = [];
-  member.batchBytes = 0;
-  member.worker.postMessage(batch);
-}
-
-/** A file is a batch by itself. */
-const inputLength = (work: Work): number => (work.kind === 'digest' ? BATCH_BYTES : work.input.length);
-
-function settle(member: Member, done: WorkResult): void {
-  const pending = member.pending.get(done.id);
-  if (pending === undefined) return;
+function settle(member: Member, done: unknown): void {
+  const pending = isResult(done) ? member.pending.get(done.id) : undefined;
+  if (!isResult(done) || pending === undefined) return;
   member.pending.delete(done.id);
   member.load -= pending.weight;
   if (member.load === 0) member.worker.unref();
