@@ -3,10 +3,12 @@ import { randomFillSync } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { skipEverywhere } from '../testing/tools.js';
 import { AppendFile } from './append-file.js';
 import { DirectAppender } from './direct-appender.js';
 
 const MiB = 1024 * 1024;
+const NO_DIRECT_WRITES = 'the file system of temporary files has no direct writes';
 
 describe('DirectAppender', () => {
   let folder: string;
@@ -27,7 +29,7 @@ describe('DirectAppender', () => {
   for (const length of lengths) {
     it(`writes ${length} bytes that come in pieces of any length`, async function () {
       await using appender = await DirectAppender.open(file);
-      if (appender === null) return this.skip();
+      if (appender === null) return skipEverywhere(this, NO_DIRECT_WRITES);
       const bytes = randomFillSync(Buffer.alloc(length));
       const scratch = Buffer.alloc(5 * MiB);
       for (let at = 0, step = 1; at < length; at += step, step = Math.min(3 * step, scratch.length - 1)) {
@@ -45,7 +47,7 @@ describe('DirectAppender', () => {
 
   it('tells of a block that cannot be written, at the latest when it is synced', async function () {
     await using appender = await DirectAppender.open(file);
-    if (appender === null) return this.skip();
+    if (appender === null) return skipEverywhere(this, NO_DIRECT_WRITES);
     await appender.append([Buffer.alloc(MiB + 1)]);
     // The last byte goes through the file itself.
     await file.handle.close();

@@ -4,6 +4,7 @@ import { type FileHandle, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SlotPool } from '../memory/slot-pool.js';
+import { skipEverywhere } from '../testing/tools.js';
 import { DirectWriter } from './direct-writer.js';
 
 const PAGE = 4096;
@@ -19,7 +20,7 @@ describe('DirectWriter', () => {
     const opened = await DirectWriter.open(file);
     if (opened === null) {
       await file.close();
-      this.skip();
+      skipEverywhere(this, 'the file system of temporary files has no direct writes');
     }
     writer = opened;
   });
