@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type JsonObject, type Manifest, QemuNbd, type WorkEvent } from '@vbackup/core';
@@ -17,13 +17,11 @@ const folderIn = ([entry]: readonly JsonObject[]): string => {
   return typeof folder === 'string' ? folder : assert.fail('no folder');
 };
 
-const serverFolders = async (): Promise<readonly string[]> =>
-  (await readdir(tmpdir())).filter((name) => name.startsWith('vbackup-qemu-'));
-
 describe('images that QEMU reads', function () {
   this.timeout(120_000);
   let lab: ImageLab;
-  let left: readonly string[] = [];
+  let outer: string | undefined;
+  let temporary: string;
   const backUp = (selector: string, more: Partial<LabJob> = {}): Promise<Manifest> =>
     lab.backUp({ plugin: filePlugin, selector, ...more });
   /** The disk inside, as QEMU itself reads it. */
@@ -36,14 +34,21 @@ describe('images that QEMU reads', function () {
     requireTools(this, ['qemu-img', 'qemu-nbd', 'qemu-io']);
   });
   beforeEach(async () => {
-    left = await serverFolders();
+    // Files of tests run side by side, and theirs have servers too.
+    outer = process.env['TMPDIR'];
+    temporary = await mkdtemp(join(tmpdir(), 'vb-'));
+    process.env['TMPDIR'] = temporary;
     lab = await ImageLab.create();
     await writeFile(lab.path('disk.raw'), Buffer.alloc(16 * MIB));
     await writeAt(lab.path('disk.raw'), 3 * MIB, randomBytes(2 * MIB));
   });
   afterEach(async () => {
     await lab[Symbol.asyncDispose]();
-    assert.deepEqual(await serverFolders(), left);
+    const left = await readdir(temporary);
+    await rm(temporary, { recursive: true });
+    if (outer === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = outer;
+    assert.deepEqual(left, []);
   });
 
   const make = async (name: string, format: string, ...options: readonly string[]): Promise<string> => {
