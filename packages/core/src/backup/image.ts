@@ -1,5 +1,6 @@
 import type { AllocationExtent, Extent } from '../extent/index.js';
 import type { WithSignal } from '../hypervisor/index.js';
+import type { FrameDigest } from './frame-digest/digest-algorithm.js';
 
 /** Where one disk of one backup is written. Calls come in ascending order of offset, and never overlap. */
 export interface ImageWriter {
@@ -21,13 +22,13 @@ export interface ImageSummary {
 /** What is known of a range of a disk without reading it. */
 export interface Fingerprint extends Extent {
   readonly kind: 'data' | 'zero';
-  /** SHA-256 of exactly these bytes; null where only the bytes themselves tell. */
-  readonly digest: Buffer | null;
+  /** Of exactly these bytes; null where only the bytes themselves tell. */
+  readonly digest: FrameDigest | null;
   /**
-   * The stored frame that these bytes are a part of, by the SHA-256 of all of it and its offset on the disk: where two
+   * The stored frame that these bytes are a part of, by the digest of all of it and its offset on the disk: where two
    * images name the same one, they hold the same bytes. Missing for zeros.
    */
-  readonly frame?: { readonly digest: Buffer; readonly offset: number } | undefined;
+  readonly frame?: { readonly digest: FrameDigest; readonly offset: number } | undefined;
 }
 
 /** One disk of one backup, its chain resolved. */

@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { OpenTarget, TargetSpecification } from '../hypervisor/index.js';
 import { FakeDisk, FakeHypervisor, RepositoryFixture } from '../testing/index.js';
-import { type Manifest, openFileTarget, openRepository, runRestore, runVerify } from './index.js';
+import {
+  type Manifest,
+  openFileTarget,
+  openRepository,
+  type Repository,
+  runBackup,
+  runRestore,
+  runVerify,
+} from './index.js';
 
 const MiB = 1024 * 1024;
 
@@ -124,34 +132,78 @@ describe('runRestore', () => {
   });
 });
 
-describe('a repository of version 1', () => {
-  const FIXTURE = fileURLToPath(new URL('../../fixtures/repository/v1', import.meta.url));
-  /** SHA-256 of the disk at each backup. */
-  const IMAGES: Readonly<Record<string, string>> = {
+/** By the folder of the fixture: SHA-256 of the disk at each backup. */
+const REPOSITORIES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  // Its indexes have SHA-256 of each frame.
+  v1: {
     full: 'c2abfb2b85d3795ffb59a431327328d69ba9a8f47d0d8dfaa133db90f14bb1a7',
     inc: '442bdbee9543cfc9ee3b646e40efa026336764007ed6bce05a908911976377ff',
-  };
+  },
+  'v1-blake3': {
+    full: 'a1ec7f4b0bd95ce9c8186bb47a7f339b0379f2b7e829db194fd83cb900a03dc0',
+    inc: '2832c7835a76b4fd3f26b952a3ec6019f138698072bdee99e20bbb209518c122',
+  },
+};
 
-  it('stays readable', async () => {
-    await using fixture = await RepositoryFixture.create();
-    const location = join(fixture.folder, 'v1');
-    await cp(FIXTURE, location, { recursive: true });
-    const repository = await openRepository(location);
-    const { checked, damage } = await runVerify({ repository });
-    assert.deepEqual([...damage, ...checked.flatMap((one) => one.damage)], []);
-    assert.deepEqual(
-      checked.map(({ manifest }) => manifest.level),
-      ['full', 'inc'],
-    );
-    for (const { manifest } of checked) {
+for (const [name, images] of Object.entries(REPOSITORIES)) {
+  describe(`the repository ${name}`, () => {
+    const FIXTURE = fileURLToPath(new URL(`../../fixtures/repository/${name}`, import.meta.url));
+    let fixture: RepositoryFixture;
+    let repository: Repository;
+
+    beforeEach(async () => {
+      fixture = await RepositoryFixture.create();
+      await cp(FIXTURE, join(fixture.folder, 'copy'), { recursive: true });
+      repository = await openRepository(join(fixture.folder, 'copy'));
+    });
+    afterEach(() => fixture[Symbol.asyncDispose]());
+
+    async function imageOf(manifest: Manifest): Promise<Buffer> {
       await using image = await repository.openImage(manifest, 'xvda');
       const bytes = Buffer.alloc(image.size);
       await image.read(0, bytes);
-      assert.equal(createHash('sha256').update(bytes).digest('hex'), IMAGES[manifest.level]);
-      // Any range, without the rest.
-      const part = Buffer.alloc(1000);
-      await image.read(65_000, part);
-      assert.ok(part.equals(bytes.subarray(65_000, 66_000)));
+      return bytes;
     }
+
+    it('stays readable', async () => {
+      const { checked, damage } = await runVerify({ repository });
+      assert.deepEqual([...damage, ...checked.flatMap((one) => one.damage)], []);
+      assert.deepEqual(
+        checked.map(({ manifest }) => manifest.level),
+        ['full', 'inc'],
+      );
+      for (const { manifest } of checked) {
+        const bytes = await imageOf(manifest);
+        assert.equal(createHash('sha256').update(bytes).digest('hex'), images[manifest.level]);
+        // Any range, without the rest.
+        await using image = await repository.openImage(manifest, 'xvda');
+        const part = Buffer.alloc(1000);
+        await image.read(65_000, part);
+        assert.ok(part.equals(bytes.subarray(65_000, 66_000)));
+      }
+    });
+
+    it('takes increments by digests, and holds all its points in time then', async () => {
+      const newest = (await repository.catalogue()).backups.at(-1) ?? assert.fail();
+      const disk = new FakeDisk({ id: 'disk-1', name: 'xvda', size: newest.disks[0]?.size ?? 0 });
+      disk.guestWrite(0, await imageOf(newest));
+      disk.guestWrite(70_000, Buffer.from('changed'));
+      const { id } = newest.guest;
+      const hypervisor = new FakeHypervisor([disk], { guest: { id }, tracking: 'none' });
+      const job = { hypervisor, hypervisorName: 'fake', repository, selector: id, level: 'inc' as const };
+      const { manifest } = await runBackup(job);
+      assert.deepEqual([manifest.parent, manifest.disks[0]?.dataLength], [newest.id, 64 * 1024]);
+      const { checked, damage } = await runVerify({ repository });
+      assert.deepEqual([...damage, ...checked.flatMap((one) => one.damage)], []);
+      assert.ok((await imageOf(manifest)).equals(disk.content()));
+      for (const backup of checked.slice(0, 2).map((one) => one.manifest)) {
+        assert.equal(
+          createHash('sha256')
+            .update(await imageOf(backup))
+            .digest('hex'),
+          images[backup.level],
+        );
+      }
+    });
   });
-});
+}

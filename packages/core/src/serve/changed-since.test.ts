@@ -14,7 +14,7 @@ function imageOf(frames: string, onClose: () => void = () => undefined): ImageRe
         const frame = Math.floor(at / 10);
         const until = Math.min(end, (frame + 1) * 10);
         const letter = frames.charAt(frame);
-        const digest = Buffer.from(letter);
+        const digest = { algorithm: 'blake3' as const, bytes: Buffer.from(letter) };
         const known: Fingerprint =
           letter === '.'
             ? { kind: 'zero', offset: at, length: until - at, digest: null }

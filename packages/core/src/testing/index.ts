@@ -14,6 +14,7 @@ export * from './nbd-fixture.js';
 export * from './raw-client.js';
 export * from './repository-fixture.js';
 export * from './scripted-nbd-server.js';
+export * from './sha256-index.js';
 export * from './sparse-file.js';
 export * from './tools.js';
 export * from './vma-archive.js';

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { clip, type Extent } from '../../extent/index.js';
+import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
+import { digestOf } from '../frame-digest/frame-digest.js';
 import { DamagedFrameError } from '../image/damaged-frame.js';
 import type { Fingerprint, ImageReader, ImageWriter } from '../image.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
@@ -15,6 +17,7 @@ class FakeImage implements ImageReader {
   readonly size: number;
   readonly reads: string[] = [];
   damaged = -1;
+  algorithm: DigestAlgorithm = 'blake3';
   readonly #content: Buffer;
   readonly #frames: readonly Extent[];
 
@@ -33,7 +36,8 @@ class FakeImage implements ImageReader {
       const frame = this.#frames.find((other) => other.offset === offset && other.length === length);
       const bytes = this.#content.subarray(offset, offset + length);
       const zero = bytes.equals(Buffer.alloc(length));
-      const digest = zero || frame === undefined ? null : createHash('sha256').update(bytes).digest();
+      const { algorithm } = this;
+      const digest = zero || frame === undefined ? null : { algorithm, bytes: digestOf(algorithm, bytes) };
       yield { kind: zero ? 'zero' : 'data', offset, length, digest };
     }
   }

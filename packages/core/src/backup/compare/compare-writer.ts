@@ -112,8 +112,9 @@ export class CompareWriter implements ImageWriter, AsyncDisposable {
       // Frames of zeros have the kind `zero`: this one held something. That all of it is zero now is cheaper to store than
       // the old bytes are to read.
       if (now === null) return [known];
-      const { digest } = await this.#options.workers.encode(shared(now), null);
-      if (digest.equals(known.digest)) return [];
+      const { algorithm, bytes } = known.digest;
+      const { digest } = await this.#options.workers.encode({ algorithm, input: shared(now) });
+      if (digest.equals(bytes)) return [];
     }
     return this.#againstBytes(known, now);
   }

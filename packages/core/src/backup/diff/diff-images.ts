@@ -1,5 +1,6 @@
 import { type Extent, endOf } from '../../extent/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
+import { sameDigest } from '../frame-digest/digest-algorithm.js';
 import type { Fingerprint, ImageReader } from '../image.js';
 import { type ChangedExtent, differingExtents } from './differing-extents.js';
 import { overlaps } from './overlaps.js';
@@ -60,5 +61,5 @@ export async function* grown(fingerprints: AsyncIterable<Fingerprint>, range: Ex
 function isSame(left: Fingerprint, right: Fingerprint): boolean {
   if (left.kind === 'zero' && right.kind === 'zero') return true;
   if (left.frame === undefined || right.frame === undefined) return false;
-  return left.frame.offset === right.frame.offset && left.frame.digest.equals(right.frame.digest);
+  return left.frame.offset === right.frame.offset && sameDigest(left.frame.digest, right.frame.digest);
 }

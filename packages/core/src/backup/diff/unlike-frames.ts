@@ -2,6 +2,7 @@ import { type Extent, endOf } from '../../extent/index.js';
 import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
 import { SlotPool } from '../../memory/slot-pool.js';
 import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
+import type { FrameDigest } from '../frame-digest/digest-algorithm.js';
 import type { Fingerprint, ImageReader } from '../image.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
 import { allocationOf } from './cover.js';
@@ -19,7 +20,7 @@ export interface UnlikeFramesOptions extends WithSignal {
 
 /** A range that may differ; where the digest is known, only if the device's bytes have another one. */
 interface Question extends Extent {
-  readonly digest: Buffer | null;
+  readonly digest: FrameDigest | null;
 }
 
 /**
@@ -78,7 +79,7 @@ const isZeroed = (frame: Fingerprint, part: Extent & { readonly kind: string }):
 interface Frame {
   readonly to: BlockReader;
   readonly extent: Extent;
-  readonly digest: Buffer;
+  readonly digest: FrameDigest;
   readonly slots: SlotPool;
   readonly signal: AbortSignal;
 }
@@ -87,8 +88,9 @@ async function hasOther({ to, extent, digest, slots, signal }: Frame): Promise<b
   const slot = await slots.acquire({ signal });
   try {
     await readPadded(to, extent, slot.buffer, signal);
-    const found = await sharedWorkers.encode(slot.buffer.subarray(0, extent.length), null);
-    return !found.digest.equals(digest);
+    const { algorithm, bytes } = digest;
+    const found = await sharedWorkers.encode({ algorithm, input: slot.buffer.subarray(0, extent.length) });
+    return !found.digest.equals(bytes);
   } finally {
     slot.release();
   }

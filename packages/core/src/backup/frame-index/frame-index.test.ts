@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 import { type FrameRecord, RECORD_LENGTH } from './frame-record.js';
 import { FrameIndexReader } from './index-reader.js';
 import { FrameIndexWriter } from './index-writer.js';
@@ -32,9 +34,13 @@ describe('the index of frames', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  const write = async (records: readonly FrameRecord[], size: number): Promise<void> => {
+  const write = async (
+    records: readonly FrameRecord[],
+    size: number,
+    algorithm: DigestAlgorithm = 'blake3',
+  ): Promise<void> => {
     await using file = await open(path, 'w');
-    const writer = new FrameIndexWriter(file, size);
+    const writer = new FrameIndexWriter(file, { size, algorithm });
     for (const record of records) await writer.append(record);
     await writer.finish();
   };
@@ -52,7 +58,7 @@ describe('the index of frames', () => {
       await write(records, count * 64 * KiB);
       assert.deepEqual(await read(), records);
       await using index = await FrameIndexReader.open(path);
-      assert.deepEqual([index.count, index.size], [count, count * 64 * KiB]);
+      assert.deepEqual([index.count, index.size, index.algorithm], [count, count * 64 * KiB, 'blake3']);
       for (const number of [count - 1, 0, Math.floor(count / 2)]) {
         if (number >= 0 && count > 0) assert.deepEqual(await index.record(number), records[number]);
       }
@@ -63,13 +69,55 @@ describe('the index of frames', () => {
     await write(frames(1), 64 * KiB);
     const bytes = await readFile(path);
     assert.equal(bytes.length, 3 * RECORD_LENGTH);
-    assert.equal(bytes.toString('latin1', 0, 8), 'vbindex\0');
+    assert.equal(
+      bytes.subarray(0, 64).toString('hex'),
+      `7662696e646578000200000040000000${'0000010000000000'}${'626c616b6533'.padEnd(80, '0')}`,
+    );
     assert.equal(
       bytes.subarray(64, 128).toString('hex'),
       `01000000640000000000000000000000000001000000000090010000000000${'00'}${'01'.repeat(32)}`,
     );
     assert.equal(bytes.toString('latin1', 128, 136), 'vbindend');
   });
+
+  it('is of version 1, without a name, where its digests are SHA-256', async () => {
+    await write(frames(1), 64 * KiB, 'sha256');
+    const bytes = await readFile(path);
+    assert.equal(
+      bytes.subarray(0, 64).toString('hex'),
+      `7662696e646578000100000040000000${'0000010000000000'}${'00'.repeat(40)}`,
+    );
+    assert.deepEqual(await read(), frames(1));
+    await using index = await FrameIndexReader.open(path);
+    assert.equal(index.algorithm, 'sha256');
+  });
+
+  it('tells SHA-256 by its name too', async () => {
+    await write(frames(1), 64 * KiB);
+    const bytes = await readFile(path);
+    bytes.fill(0, 24, 40).write('sha256', 24, 'latin1');
+    createHash('sha256')
+      .update(bytes.subarray(0, -64))
+      .digest()
+      .copy(bytes, bytes.length - 32);
+    await writeFile(path, bytes);
+    assert.deepEqual(await read(), frames(1));
+  });
+
+  for (const [fault, harm] of [
+    ['a version that is not known', (bytes: Buffer) => bytes.writeUInt32LE(3, 8)],
+    ['digests that are not known', (bytes: Buffer) => bytes.write('blake4', 24, 'latin1')],
+    ['a name that goes on', (bytes: Buffer) => bytes.write('\0\0x', 30, 'latin1')],
+    ['no name', (bytes: Buffer) => bytes.fill(0, 24, 40)],
+  ] as const) {
+    it(`is refused when it has ${fault}`, async () => {
+      await write(frames(1), 64 * KiB);
+      const bytes = await readFile(path);
+      harm(bytes);
+      await writeFile(path, bytes);
+      await assert.rejects(read(), { code: 'VB_INDEX_DAMAGED', message: /version 3|digests that are not known/ });
+    });
+  }
 
   it('is refused when it is cut anywhere', async () => {
     await write(frames(3), 192 * KiB);

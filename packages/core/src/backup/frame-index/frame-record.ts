@@ -1,20 +1,28 @@
 import { readUInt64LE, writeUInt64LE } from '../../bytes/index.js';
 import { ProtocolError } from '../../errors/index.js';
+import { DIGEST_LENGTH, type DigestAlgorithm, isDigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 
 /**
  * The index of a stream: a header, one record per frame in the order of the file, a footer; 64 bytes each, little endian.
  *
- *     header   0 "vbindex\0"   8 version u32 = 1   12 record length u32 = 64   16 disk size u64   24 zeros
+ *     header   0 "vbindex\0"   8 version u32   12 record length u32 = 64   16 disk size u64
+ *              24 in version 2: what the frames' digests are made with, ASCII, zeros up to 40; in version 1 zeros: SHA-256
+ *              40 zeros
  *     record   0 kind u8: 1 data, 2 zero   1 zeros   4 stored length u32   8 disk offset u64   16 length u64
  *              24 file offset u64: where the payload begins (of a zero frame: where its header ends)
- *              32 SHA-256 of the frame's disk bytes (of a zero frame: zeros)
+ *              32 the digest of the frame's disk bytes (of a zero frame: zeros)
  *     footer   0 "vbindend"   8 number of records u64   16 zeros   32 SHA-256 of everything before the footer
+ *
+ * An index with SHA-256 is written as version 1, which every vbackup reads.
  */
 export const RECORD_LENGTH = 64;
-export const INDEX_VERSION = 1;
 export const INDEX_MAGIC = Buffer.from('vbindex\0', 'latin1');
 export const FOOTER_MAGIC = Buffer.from('vbindend', 'latin1');
-export const DIGEST_LENGTH = 32;
+
+const VERSION_WITH_SHA256 = 1;
+const VERSION_WITH_NAME = 2;
+const NAME_OFFSET = 24;
+const NAME_END = 40;
 
 /** No frame with a payload is longer (specs: SparseStream, safe profile: one LZ4 frame of at most 16 MiB). */
 const DATA_FRAME_LENGTH_LIMIT = 16 * 1024 * 1024;
@@ -29,7 +37,7 @@ export interface FrameRecord {
   /** In the file: the payload. */
   readonly fileOffset: number;
   readonly storedLength: number;
-  /** SHA-256 of the disk's bytes; zeros for a zero frame. */
+  /** Of the disk's bytes, made with what the index names; zeros for a zero frame. */
   readonly digest: Buffer;
 }
 
@@ -83,13 +91,40 @@ export function readLength(bytes: Buffer, at: number, fileOffset: number): numbe
   }
 }
 
-export function encodeIndexHeader(size: number): Buffer {
+/** What an index says of itself in front of its records. */
+export interface IndexHeader {
+  /** The disk's. */
+  readonly size: number;
+  readonly algorithm: DigestAlgorithm;
+}
+
+export function encodeIndexHeader({ size, algorithm }: IndexHeader): Buffer {
   const header = Buffer.alloc(RECORD_LENGTH);
   INDEX_MAGIC.copy(header);
-  header.writeUInt32LE(INDEX_VERSION, 8);
+  header.writeUInt32LE(algorithm === 'sha256' ? VERSION_WITH_SHA256 : VERSION_WITH_NAME, 8);
   header.writeUInt32LE(RECORD_LENGTH, 12);
   writeUInt64LE(header, size, 16);
+  if (algorithm !== 'sha256') header.write(algorithm, NAME_OFFSET, 'latin1');
   return header;
+}
+
+/** @param path - for messages. @throws ProtocolError VB_INDEX_DAMAGED */
+export function decodeIndexHeader(header: Buffer, path: string): IndexHeader {
+  if (!header.subarray(0, INDEX_MAGIC.length).equals(INDEX_MAGIC)) {
+    throw new ProtocolError('VB_INDEX_DAMAGED', `${path} is not an index of frames`, 0);
+  }
+  const version = header.readUInt32LE(8);
+  if ((version !== VERSION_WITH_SHA256 && version !== VERSION_WITH_NAME) || header.readUInt32LE(12) !== RECORD_LENGTH) {
+    throw new ProtocolError('VB_INDEX_DAMAGED', `index ${path} has version ${version}`, 8);
+  }
+  const size = readLength(header, 16, 0);
+  if (version === VERSION_WITH_SHA256) return { size, algorithm: 'sha256' };
+  const algorithm = header.toString('latin1', NAME_OFFSET, NAME_END).replace(/\0+$/, '');
+  if (!isDigestAlgorithm(algorithm)) {
+    const detail = `names digests that are not known, ${JSON.stringify(algorithm)}`;
+    throw new ProtocolError('VB_INDEX_DAMAGED', `index ${path} ${detail}`, NAME_OFFSET);
+  }
+  return { size, algorithm };
 }
 
 export function encodeIndexFooter(count: number, digest: Buffer): Buffer {

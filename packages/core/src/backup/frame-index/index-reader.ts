@@ -4,15 +4,20 @@ import { ProtocolError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { readFully } from '../../storage/durable.js';
 import { withIo } from '../../storage/io-error.js';
+import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 import {
+  decodeIndexHeader,
   decodeRecord,
   FOOTER_MAGIC,
   type FrameRecord,
-  INDEX_MAGIC,
-  INDEX_VERSION,
+  type IndexHeader,
   RECORD_LENGTH,
   readLength,
 } from './frame-record.js';
+
+interface Shape extends IndexHeader {
+  readonly count: number;
+}
 
 const SCAN_RECORDS = 1024;
 /** Single records are read with their neighbours: the next frames are asked for next. */
@@ -25,15 +30,18 @@ export class FrameIndexReader implements AsyncDisposable {
   readonly path: string;
   /** The disk's. */
   readonly size: number;
+  /** Of every digest in it. */
+  readonly algorithm: DigestAlgorithm;
   readonly count: number;
   readonly #file: FileHandle;
   /** In the order of their last use. */
   readonly #pages = new Map<number, Promise<Buffer>>();
 
-  private constructor(file: FileHandle, path: string, shape: { size: number; count: number }) {
+  private constructor(file: FileHandle, path: string, shape: Shape) {
     this.#file = file;
     this.path = path;
     this.size = shape.size;
+    this.algorithm = shape.algorithm;
     this.count = shape.count;
   }
 
@@ -134,21 +142,16 @@ export class FrameIndexReader implements AsyncDisposable {
   }
 }
 
-async function readShape(file: FileHandle, path: string): Promise<{ size: number; count: number }> {
+async function readShape(file: FileHandle, path: string): Promise<Shape> {
   const { size: length } = await file.stat();
   const header = Buffer.alloc(RECORD_LENGTH);
   const footer = Buffer.alloc(RECORD_LENGTH);
   await readFully(file, header, 0);
   await readFully(file, footer, Math.max(0, length - RECORD_LENGTH));
-  if (!header.subarray(0, 8).equals(INDEX_MAGIC)) {
-    throw new ProtocolError('VB_INDEX_DAMAGED', `${path} is not an index of frames`, 0);
-  }
-  if (header.readUInt32LE(8) !== INDEX_VERSION || header.readUInt32LE(12) !== RECORD_LENGTH) {
-    throw new ProtocolError('VB_INDEX_DAMAGED', `index ${path} has version ${header.readUInt32LE(8)}`, 8);
-  }
+  const shape = decodeIndexHeader(header, path);
   const count = readLength(footer, 8, Math.max(0, length - RECORD_LENGTH));
   if (!footer.subarray(0, 8).equals(FOOTER_MAGIC) || (count + 2) * RECORD_LENGTH !== length) {
     throw new ProtocolError('VB_INDEX_DAMAGED', `index ${path} is cut short`, length);
   }
-  return { size: readLength(header, 16, 0), count };
+  return { ...shape, count };
 }

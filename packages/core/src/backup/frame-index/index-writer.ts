@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { encodeIndexFooter, encodeIndexHeader, encodeRecord, type FrameRecord, RECORD_LENGTH } from './frame-record.js';
+import {
+  encodeIndexFooter,
+  encodeIndexHeader,
+  encodeRecord,
+  type FrameRecord,
+  type IndexHeader,
+  RECORD_LENGTH,
+} from './frame-record.js';
 
 const BUFFERED_RECORDS = 1024;
 
@@ -13,9 +20,9 @@ export class FrameIndexWriter {
   #position = 0;
   #count = 0;
 
-  constructor(file: FileHandle, size: number) {
+  constructor(file: FileHandle, header: IndexHeader) {
     this.#file = file;
-    encodeIndexHeader(size).copy(this.#buffer);
+    encodeIndexHeader(header).copy(this.#buffer);
     this.#filled = RECORD_LENGTH;
   }
 

@@ -73,7 +73,9 @@ export class ChainImageReader implements ImageReader {
       for (const [number, disk] of disks.entries()) {
         const layer = await openLayer(root, disk);
         layers.push(layer);
-        map = await map.overlay(number, disk.disk.size, layer.index.scan({ signal, sha256: disk.indexSha256 }));
+        const { algorithm } = layer.index;
+        const shape = { number, size: disk.disk.size, algorithm };
+        map = await map.overlay(shape, layer.index.scan({ signal, sha256: disk.indexSha256 }));
       }
       return new ChainImageReader(map, layers, selection.cache);
     } catch (error) {
@@ -99,11 +101,12 @@ export class ChainImageReader implements ImageReader {
   async *fingerprints(range: Extent, options: WithSignal = {}): AsyncGenerator<Fingerprint> {
     for (const { offset, length, frame } of this.#map.segments(range)) {
       options.signal?.throwIfAborted();
-      const record = frame === null ? undefined : await this.#layers[frame.layer]?.index.record(frame.number);
-      if (record === undefined) yield { kind: 'zero', offset, length, digest: null };
+      if (frame === null) yield { kind: 'zero', offset, length, digest: null };
       else {
+        const { index } = this.#layerOf(frame);
+        const record = await index.record(frame.number);
         const whole = record.offset === offset && record.length === length;
-        const { digest } = record;
+        const digest = { algorithm: index.algorithm, bytes: record.digest };
         yield { kind: 'data', offset, length, digest: whole ? digest : null, frame: { digest, offset: record.offset } };
       }
     }
@@ -190,7 +193,7 @@ async function openLayer(root: string, { manifest, disk, indexSha256 }: DiskLaye
   try {
     const path = join(root, manifest.chain, disk.file);
     const file: FileHandle = await withIo(`cannot open ${path}`, () => open(path, 'r'));
-    return { key: indexSha256, index, source: sourceOf(file, { path, manifest, disk }) };
+    return { key: indexSha256, index, source: sourceOf(file, { path, manifest, disk, index }) };
   } catch (error) {
     await index[Symbol.asyncDispose]();
     throw error;
@@ -200,11 +203,17 @@ async function openLayer(root: string, { manifest, disk, indexSha256 }: DiskLaye
 /** A stream of a backup for {@link loadFrame}. */
 export const sourceOf = (
   file: FileHandle,
-  of: { readonly path: string; readonly manifest: Manifest; readonly disk: ManifestDisk },
+  of: {
+    readonly path: string;
+    readonly manifest: Manifest;
+    readonly disk: ManifestDisk;
+    readonly index: Pick<FrameIndexReader, 'algorithm'>;
+  },
 ): StreamSource => ({
   file,
   path: of.path,
   compressed: of.manifest.compression === 'lz4',
+  algorithm: of.index.algorithm,
   what: `backup ${of.manifest.id}, disk ${of.disk.name}`,
 });
 

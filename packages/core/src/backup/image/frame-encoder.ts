@@ -1,7 +1,8 @@
-import { createHash } from 'node:crypto';
 import { splitAt } from '../../extent/index.js';
 import { SlotPool } from '../../memory/slot-pool.js';
 import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
+import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
+import { digestOf } from '../frame-digest/frame-digest.js';
 import type { Compression } from '../manifest.js';
 import { shared } from '../workers/shared.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
@@ -14,7 +15,7 @@ const ZERO_FRAME_LIMIT = 64;
 /** One frame as it goes to the file. */
 export interface StoredFrame {
   readonly stored: Buffer;
-  /** SHA-256 of the disk's bytes. */
+  /** Of the disk's bytes. */
   readonly digest: Buffer;
   release(): void;
 }
@@ -23,6 +24,7 @@ export interface StoredFrame {
 export class FrameEncoder implements Disposable {
   readonly #workers: WorkerPool;
   readonly #compression: Compression;
+  readonly #algorithm: DigestAlgorithm;
   readonly #slots: SlotPool | null;
   readonly #frameLength: number;
   readonly #zeroFrames = new Map<number, StoredFrame>();
@@ -31,11 +33,13 @@ export class FrameEncoder implements Disposable {
   constructor(parts: {
     workers: WorkerPool;
     compression: Compression;
+    algorithm: DigestAlgorithm;
     size: number;
     disksAtOnce?: number | undefined;
   }) {
     this.#workers = parts.workers;
     this.#compression = parts.compression;
+    this.#algorithm = parts.algorithm;
     this.#frameLength = frameLengthOf(parts.size);
     const length = this.#frameLength + LZ4_GROWTH;
     this.#slots =
@@ -54,7 +58,8 @@ export class FrameEncoder implements Disposable {
     // The slot is taken in the order of the calls, so that the frame that is written next always has one.
     const slot = this.#slots === null ? null : await this.#slots.acquire();
     try {
-      const done = await this.#workers.encode(shared(bytes), slot?.buffer ?? null);
+      const work = { algorithm: this.#algorithm, input: shared(bytes), output: slot?.buffer };
+      const done = await this.#workers.encode(work);
       const stored = slot === null ? bytes : slot.buffer.subarray(0, done.length);
       return { stored, digest: done.digest, release: () => slot?.release() };
     } catch (error) {
@@ -69,7 +74,7 @@ export class FrameEncoder implements Disposable {
     if (known !== undefined) return known;
     this.#zeros ??= Buffer.from(new SharedArrayBuffer(this.#frameLength));
     const bytes = this.#zeros.subarray(0, length);
-    const frame = this.#compression === 'none' ? uncompressedZeros(bytes) : await this.#compressedZeros(bytes);
+    const frame = this.#compression === 'none' ? this.#uncompressedZeros(bytes) : await this.#compressedZeros(bytes);
     if (this.#zeroFrames.size >= ZERO_FRAME_LIMIT) this.#zeroFrames.clear();
     this.#zeroFrames.set(length, frame);
     return frame;
@@ -82,11 +87,11 @@ export class FrameEncoder implements Disposable {
 
   async #compressedZeros(bytes: Buffer): Promise<StoredFrame> {
     const output = Buffer.from(new SharedArrayBuffer(bytes.length + LZ4_GROWTH));
-    const done = await this.#workers.encode(bytes, output);
+    const done = await this.#workers.encode({ algorithm: this.#algorithm, input: bytes, output });
     return { stored: Buffer.from(output.subarray(0, done.length)), digest: done.digest, release: () => undefined };
   }
-}
 
-function uncompressedZeros(bytes: Buffer): StoredFrame {
-  return { stored: bytes, digest: createHash('sha256').update(bytes).digest(), release: () => undefined };
+  #uncompressedZeros(bytes: Buffer): StoredFrame {
+    return { stored: bytes, digest: digestOf(this.#algorithm, bytes), release: () => undefined };
+  }
 }

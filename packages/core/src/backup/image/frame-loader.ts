@@ -3,6 +3,7 @@ import { VBackupError } from '../../errors/index.js';
 import { encodeFrameHeader, FRAME_HEADER_LENGTH, TERMINATOR } from '../../sparse-stream/index.js';
 import { readFully } from '../../storage/durable.js';
 import { ioError } from '../../storage/io-error.js';
+import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 import type { FrameRecord } from '../frame-index/frame-record.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 import { DamagedFrameError } from './damaged-frame.js';
@@ -18,6 +19,8 @@ export interface StreamSource {
   readonly file: FileHandle;
   readonly path: string;
   readonly compressed: boolean;
+  /** What its index has digests of. */
+  readonly algorithm: DigestAlgorithm;
   /** The backup and the disk, for messages. */
   readonly what: string;
 }
@@ -48,8 +51,7 @@ export async function loadFrame(
   if (!bytes.subarray(-TERMINATOR.length).equals(TERMINATOR)) throw damaged('frame does not end with a line end');
   const payload = bytes.subarray(FRAME_HEADER_LENGTH, FRAME_HEADER_LENGTH + record.storedLength);
   if (!source.compressed && payload.length !== record.length) throw damaged(`payload of ${payload.length} bytes`);
-  const work = { workers, target, compressed: source.compressed, start: record.fileOffset };
-  const digest = await decode(payload, work, damaged);
+  const digest = await decode(payload, { source, workers, target, start: record.fileOffset }, damaged);
   if (!digest.equals(record.digest)) throw damaged('digest differs', undefined, 'VB_FRAME_DIGEST');
 }
 
@@ -65,15 +67,22 @@ export async function checkZeroFrame(source: StreamSource, record: FrameRecord):
 
 async function decode(
   payload: Buffer,
-  work: { readonly workers: WorkerPool; readonly target: Buffer; readonly compressed: boolean; readonly start: number },
+  work: {
+    readonly source: StreamSource;
+    readonly workers: WorkerPool;
+    readonly target: Buffer;
+    readonly start: number;
+  },
   damaged: (detail: string, cause: unknown) => DamagedFrameError,
 ): Promise<Buffer> {
-  if (!work.compressed) {
-    payload.copy(work.target);
-    return (await work.workers.decode(work.target, null)).digest;
+  const { source, workers, target, start } = work;
+  const { algorithm } = source;
+  if (!source.compressed) {
+    payload.copy(target);
+    return (await workers.decode({ algorithm, input: target, output: null, start })).digest;
   }
   try {
-    return (await work.workers.decode(payload, work.target, work.start)).digest;
+    return (await workers.decode({ algorithm, input: payload, output: target, start })).digest;
   } catch (error) {
     if (error instanceof VBackupError && error.code === 'VB_FRAME_DAMAGED') throw damaged(error.message, error);
     throw error;

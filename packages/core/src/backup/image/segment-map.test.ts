@@ -54,7 +54,7 @@ describe('SegmentMap', () => {
         let map = SegmentMap.empty(0);
         for (const [number, frames] of layers.entries()) {
           const size = sizes[number] ?? 0;
-          map = await map.overlay(number, size, records(frames));
+          map = await map.overlay({ number, size, algorithm: 'blake3' }, records(frames));
           while (model.length < size) model.push('zero');
           for (const [index, frame] of frames.entries()) {
             model.fill(
@@ -85,7 +85,8 @@ describe('SegmentMap', () => {
       [{ kind: 'data', offset: 0, length: 9 }],
     ];
     for (const frames of gaps) {
-      await assert.rejects(SegmentMap.empty(0).overlay(0, 10, records(frames)), { code: 'VB_INDEX_DAMAGED' });
+      const shape = { number: 0, size: 10, algorithm: 'blake3' as const };
+      await assert.rejects(SegmentMap.empty(0).overlay(shape, records(frames)), { code: 'VB_INDEX_DAMAGED' });
     }
   });
 });

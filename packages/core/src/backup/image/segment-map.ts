@@ -1,11 +1,19 @@
 import { VBackupError } from '../../errors/index.js';
+import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 import type { FrameRecord } from '../frame-index/frame-record.js';
 import { ZeroDigests } from './zero-digests.js';
 
 /** In place of a layer: the range reads as zero. */
 const NO_LAYER = 0xffff_ffff;
 
-const zeros = new ZeroDigests();
+const zeros = { sha256: new ZeroDigests('sha256'), blake3: new ZeroDigests('blake3') };
+
+/** What is laid over a map: its number, the disk's size then, and what the digests of its frames are made with. */
+export interface LayerShape {
+  readonly number: number;
+  readonly size: number;
+  readonly algorithm: DigestAlgorithm;
+}
 
 /** A range of the disk, and the frame of the layer that holds it; no frame: zeros. */
 export interface Segment {
@@ -45,7 +53,9 @@ export class SegmentMap {
    * layer is a full, and has no gaps. Frames of zeros, however they are stored, read as zero.
    * @throws VBackupError VB_INDEX_DAMAGED
    */
-  async overlay(layer: number, size: number, frames: AsyncIterable<FrameRecord>): Promise<SegmentMap> {
+  async overlay(layer: LayerShape, frames: AsyncIterable<FrameRecord>): Promise<SegmentMap> {
+    const { size } = layer;
+    const zeroDigests = zeros[layer.algorithm];
     const rows = new Rows();
     let end = 0;
     let number = 0;
@@ -56,8 +66,8 @@ export class SegmentMap {
     for await (const frame of frames) {
       if (this.size === 0 && frame.offset !== end) throw gap(end);
       keep(frame.offset);
-      const zero = frame.kind === 'zero' || zeros.matches(frame.length, frame.digest);
-      rows.push(frame.offset, zero ? NO_LAYER : layer, number);
+      const zero = frame.kind === 'zero' || zeroDigests.matches(frame.length, frame.digest);
+      rows.push(frame.offset, zero ? NO_LAYER : layer.number, number);
       end = frame.offset + frame.length;
       number += 1;
     }

@@ -9,7 +9,7 @@ import {
 } from '../../sparse-stream/index.js';
 import { AppendFile } from '../../storage/append-file.js';
 import { PARTIAL_SUFFIX, publish, syncDirectory } from '../../storage/durable.js';
-import { DIGEST_LENGTH } from '../frame-index/frame-record.js';
+import { DIGEST_LENGTH, type DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 import { FrameIndexWriter } from '../frame-index/index-writer.js';
 import type { ImageSummary, ImageWriter } from '../image.js';
 import type { Compression } from '../manifest.js';
@@ -29,6 +29,8 @@ export interface StreamImageOptions {
   readonly indexPath: string;
   readonly stream: StreamOptions;
   readonly compression: Compression;
+  /** Of the frames' digests. */
+  readonly algorithm: DigestAlgorithm;
   /** Disks that are written at the same time and share the memory. Default 1. */
   readonly disksAtOnce?: number | undefined;
   readonly workers: WorkerPool;
@@ -79,10 +81,11 @@ export class StreamImageWriter implements ImageWriter {
     this.#options = options;
     this.#file = files.stream;
     this.#indexFile = files.index;
-    this.#index = new FrameIndexWriter(files.index.handle, options.stream.virtualSize);
+    const { workers, compression, algorithm, disksAtOnce } = options;
+    const size = options.stream.virtualSize;
+    this.#index = new FrameIndexWriter(files.index.handle, { size, algorithm });
     this.#stream = new SparseStreamEncoder(options.stream);
-    const { workers, compression, disksAtOnce } = options;
-    this.#frames = new FrameEncoder({ workers, compression, disksAtOnce, size: options.stream.virtualSize });
+    this.#frames = new FrameEncoder({ workers, compression, algorithm, disksAtOnce, size });
   }
 
   static async open(options: StreamImageOptions): Promise<StreamImageWriter> {

@@ -13,6 +13,7 @@ import {
 } from '../../sparse-stream/peer-files.js';
 import { ignoringMissing, makeDirectory, writeDurably } from '../../storage/durable.js';
 import { withIo } from '../../storage/io-error.js';
+import { newDigestAlgorithm } from '../frame-digest/frame-digest.js';
 import type { ImageWriter } from '../image.js';
 import type { Manifest, ManifestDisk, ManifestFile } from '../manifest.js';
 import type { BackupDraft, BackupPlan, CommitRecord, DraftChoice, DraftDisk, Tip } from '../repository.js';
@@ -120,6 +121,7 @@ export class ChainDraft implements BackupDraft {
       path,
       indexPath,
       compression: this.#shape.plan.compression,
+      algorithm: newDigestAlgorithm(),
       disksAtOnce: disk.disksAtOnce,
       workers: sharedWorkers,
       stream: {

@@ -38,7 +38,7 @@ export async function verifyDisk(options: VerifyDiskOptions): Promise<readonly D
   const planned = disk.storedLength;
   onEvent?.({ type: 'disk-start', disk: disk.name, size: disk.size, level: disk.level, planned });
   await using index = await FrameIndexReader.open(options.indexPath);
-  const check = new DiskCheck(options, sourceOf(options.file, { path: options.path, manifest, disk }));
+  const check = new DiskCheck(options, sourceOf(options.file, { path: options.path, manifest, disk, index }));
   const totals = await check.run(index);
   const { data } = totals;
   onEvent?.({

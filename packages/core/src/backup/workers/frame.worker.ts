@@ -6,6 +6,7 @@ import { parentPort } from 'node:worker_threads';
 import { Adler32 } from '../../sparse-stream/adler32.js';
 import { lz4Compressor } from '../../sparse-stream/lz4.js';
 import { systemCode } from '../../storage/io-error.js';
+import { digestOf } from '../frame-digest/frame-digest.js';
 import { isJob, type Job, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
 
 // Runs in a worker thread: everything that costs processor time and needs no other thread's state. It reads regular
@@ -79,7 +80,7 @@ function done(work: Work): Omit<WorkDone, 'id'> {
 
 function encode(work: Extract<Work, { kind: 'encode' }>): Omit<WorkDone, 'id'> {
   const input = bytesOf(work.input);
-  const digest = createHash('sha256').update(input).digest();
+  const digest = digestOf(work.algorithm, input);
   if (work.output === null) return { digest, length: input.length, adler32: 0 };
   const length = lz4Compressor.compressFrameInto(input, bytesOf(work.output));
   return { digest, length, adler32: 0 };
@@ -87,10 +88,10 @@ function encode(work: Extract<Work, { kind: 'encode' }>): Omit<WorkDone, 'id'> {
 
 function decode(work: Extract<Work, { kind: 'decode' }>): Omit<WorkDone, 'id'> {
   const input = bytesOf(work.input);
-  if (work.output === null) return { digest: createHash('sha256').update(input).digest(), length: 0, adler32: 0 };
+  if (work.output === null) return { digest: digestOf(work.algorithm, input), length: 0, adler32: 0 };
   const output = bytesOf(work.output);
   lz4Compressor.decompressFramesInto(input, output, work.start);
-  return { digest: createHash('sha256').update(output).digest(), length: output.length, adler32: 0 };
+  return { digest: digestOf(work.algorithm, output), length: output.length, adler32: 0 };
 }
 
 function digestFile({ path, sum }: Extract<Work, { kind: 'digest' }>): Omit<WorkDone, 'id'> {

@@ -1,3 +1,5 @@
+import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
+
 // No schema library here: a worker that loads one takes twice as long to start.
 
 /** A piece of shared memory, as it goes to a worker. */
@@ -8,10 +10,21 @@ export interface Region {
 }
 
 export type Work =
-  /** SHA-256 of `input`; with an `output`, also one LZ4 frame of it there. */
-  | { readonly kind: 'encode'; readonly input: Region; readonly output: Region | null }
-  /** Decodes `input` (LZ4 frames, at `start` in their file) to fill `output` (without one, `input` is it); its SHA-256. */
-  | { readonly kind: 'decode'; readonly input: Region; readonly output: Region | null; readonly start: number }
+  /** The digest of `input`; with an `output`, also one LZ4 frame of it there. */
+  | {
+      readonly kind: 'encode';
+      readonly algorithm: DigestAlgorithm;
+      readonly input: Region;
+      readonly output: Region | null;
+    }
+  /** Decodes `input` (LZ4 frames, at `start` in their file) to fill `output` (without one, `input` is it); its digest. */
+  | {
+      readonly kind: 'decode';
+      readonly algorithm: DigestAlgorithm;
+      readonly input: Region;
+      readonly output: Region | null;
+      readonly start: number;
+    }
   /** SHA-256 or Adler-32 of a whole file. */
   | { readonly kind: 'digest'; readonly path: string; readonly sum: 'sha256' | 'adler32' };
 
@@ -22,7 +35,7 @@ export interface Job {
 
 export interface WorkDone {
   readonly id: number;
-  /** SHA-256; of a file's Adler-32 it is empty. */
+  /** Of a frame's bytes, or a file's SHA-256; of a file's Adler-32 it is empty. */
   readonly digest: Uint8Array;
   /** Bytes in `output`, or of the file. */
   readonly length: number;

@@ -20,7 +20,7 @@ export class WorkerHasher implements PieceHasher, AsyncDisposable {
   async hash(bytes: Buffer): Promise<Buffer> {
     this.#count += 1;
     if (this.#count <= PIECES_AT_HOME) return plainHasher.hash(bytes);
-    const { digest } = await this.#workers.encode(bytes, null);
+    const { digest } = await this.#workers.encode({ algorithm: 'sha256', input: bytes });
     return digest;
   }
 

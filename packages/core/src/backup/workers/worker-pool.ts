@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { VBackupError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { ioError } from '../../storage/io-error.js';
+import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 import { isResult, type Region, type Work, type WorkDone } from './messages.js';
 
 /** A whole file keeps a worker busy for as long as many frames. */
@@ -21,10 +22,30 @@ interface Member {
 
 /** What a worker found out about a frame's bytes. */
 export interface FrameDone {
-  /** SHA-256 of the disk's bytes. */
+  /** Of the disk's bytes. */
   readonly digest: Buffer;
   /** Bytes in the output. */
   readonly length: number;
+}
+
+/** How the digest of a frame is made, and from what. */
+export interface EncodeWork {
+  readonly algorithm: DigestAlgorithm;
+  /** In shared memory. */
+  readonly input: Buffer;
+  /** In shared memory: for one LZ4 frame of the input, if it is wanted. */
+  readonly output?: Buffer | null | undefined;
+}
+
+/** What is decoded, and how it is checked. */
+export interface DecodeWork {
+  readonly algorithm: DigestAlgorithm;
+  /** In shared memory: LZ4 frames; without an output, the disk's bytes. */
+  readonly input: Buffer;
+  /** In shared memory, as long as what the input holds. */
+  readonly output: Buffer | null;
+  /** Where the input lies in its file, for errors. */
+  readonly start: number;
 }
 
 /** What a worker found out about a file. */
@@ -64,21 +85,17 @@ export class WorkerPool {
     };
   }
 
-  /** SHA-256 of `input`; with an `output`, also one LZ4 frame of it there. Both in shared memory. */
-  async encode(input: Buffer, output: Buffer | null): Promise<FrameDone> {
-    const job: Work = { kind: 'encode', input: regionOf(input), output: output === null ? null : regionOf(output) };
-    const done = await this.#post(job, 1);
+  /** The digest of a frame's bytes, and what is stored of them. */
+  async encode({ algorithm, input, output = null }: EncodeWork): Promise<FrameDone> {
+    const regions = { input: regionOf(input), output: output === null ? null : regionOf(output) };
+    const done = await this.#post({ kind: 'encode', algorithm, ...regions }, 1);
     return { digest: Buffer.from(done.digest), length: done.length };
   }
 
-  /**
-   * Decodes LZ4 frames to fill `output`; without one, `input` is the disk's bytes. Both in shared memory.
-   * @param start - where `input` lies in its file, for errors
-   */
-  async decode(input: Buffer, output: Buffer | null, start = 0): Promise<FrameDone> {
-    const region = output === null ? null : regionOf(output);
-    const job: Work = { kind: 'decode', input: regionOf(input), output: region, start };
-    const done = await this.#post(job, 1);
+  /** Decodes a frame to fill the output, and says the digest of the disk's bytes. */
+  async decode({ algorithm, input, output, start }: DecodeWork): Promise<FrameDone> {
+    const regions = { input: regionOf(input), output: output === null ? null : regionOf(output) };
+    const done = await this.#post({ kind: 'decode', algorithm, ...regions, start }, 1);
     return { digest: Buffer.from(done.digest), length: done.length };
   }
 
