@@ -23,7 +23,8 @@ async function compressor(): Promise<Diagnosis> {
     const { lz4Compressor } = await import('@vbackup/core/sparse-stream');
     const sample = Buffer.alloc(SAMPLE_LENGTH, 'vbackup');
     const back = lz4Compressor.decompressFrames(lz4Compressor.compressFrame(sample), sample.length);
-    if (back.equals(sample)) return { name: 'lz4', state: 'good', detail: 'compresses and decompresses' };
+    if (back.equals(sample))
+      return { name: 'lz4', state: 'good', detail: `compresses and decompresses, by ${lz4Compressor.name}` };
     return { name: 'lz4', state: 'bad', detail: 'gives back other bytes than it got', cure: 'install vbackup anew' };
   } catch (error) {
     const { message } = failureOf(error);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { Adler32, adler32 } from './adler32.js';
+import { skipEverywhere } from '../testing/tools.js';
+import { Adler32, adler32, adler32Loop } from './adler32.js';
+import { systemAdler32s } from './adler32-system.js';
 
 /** RFC 1950 as it is written: one byte, two remainders. */
 function plain(bytes: Uint8Array): number {
@@ -13,32 +15,51 @@ function plain(bytes: Uint8Array): number {
 }
 
 describe('adler32', () => {
-  it('of nothing is 1, and of "Wikipedia" the published value', () => {
-    assert.equal(adler32(Buffer.alloc(0)), 1);
+  it('of one piece is what the fastest says', () => {
     assert.equal(adler32(Buffer.from('Wikipedia')), 0x11e60398);
   });
 
-  it('of the largest bytes stays exact', () => {
-    const bytes = Buffer.alloc(200_003, 0xff);
-    assert.equal(adler32(bytes), plain(bytes));
-  });
-
-  it('of long and short pieces in any order is that of the whole', () => {
-    const pieces = [70_000, 3, 16_384, 16_383, 300_001, 1].map((length, index) => Buffer.alloc(length, 255 - index));
-    for (const order of [pieces, pieces.toReversed()]) {
-      const sum = new Adler32();
-      for (const piece of order) sum.update(piece);
-      assert.equal(sum.digest(), plain(Buffer.concat(order)));
-    }
-  });
-
-  it('does not depend on how the input is cut', () => {
-    fc.assert(
-      fc.property(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 6 }), (pieces) => {
-        const sum = new Adler32();
-        for (const piece of pieces) sum.update(piece);
-        assert.equal(sum.digest(), plain(Buffer.concat(pieces)));
-      }),
-    );
+  it('has the zlib of Node itself, and says where libdeflate is not', function () {
+    const names = [...systemAdler32s()].map(({ name }) => name);
+    assert.ok(names.includes("Node's zlib"), names.join(', '));
+    if (!names.includes('libdeflate')) skipEverywhere(this, 'libdeflate.so.0 is not installed');
   });
 });
+
+for (const { name, update } of [{ name: 'a loop', update: adler32Loop }, ...systemAdler32s()]) {
+  describe(`adler32 by ${name}`, () => {
+    const sumOf = (pieces: readonly Uint8Array[]): number => {
+      const sum = new Adler32(update);
+      for (const piece of pieces) sum.update(piece);
+      return sum.digest();
+    };
+
+    it('of nothing is 1, and of "Wikipedia" the published value', () => {
+      assert.equal(sumOf([]), 1);
+      assert.equal(sumOf([Buffer.alloc(0)]), 1);
+      assert.equal(sumOf([Buffer.from('Wikipedia'), Buffer.alloc(0)]), 0x11e60398);
+    });
+
+    it('of the largest bytes stays exact', () => {
+      const bytes = Buffer.alloc(200_003, 0xff);
+      assert.equal(sumOf([bytes]), plain(bytes));
+    });
+
+    it('of long and short pieces in any order is that of the whole', () => {
+      const pieces = [70_000, 3, 16_384, 16_383, 300_001, 1].map((length, index) => Buffer.alloc(length, 255 - index));
+      for (const order of [pieces, pieces.toReversed()]) assert.equal(sumOf(order), plain(Buffer.concat(order)));
+    });
+
+    it('does not depend on how the input is cut, nor on whether it is shared', () => {
+      fc.assert(
+        fc.property(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 6 }), (pieces) => {
+          const whole = Buffer.concat(pieces);
+          const shared = Buffer.from(new SharedArrayBuffer(whole.length));
+          whole.copy(shared);
+          assert.equal(sumOf(pieces), plain(whole));
+          assert.equal(sumOf([shared]), plain(whole));
+        }),
+      );
+    });
+  });
+}

@@ -8,6 +8,7 @@ import {
   TERMINATOR,
 } from './frame-header.js';
 import { FrameSequence } from './frame-sequence.js';
+import type { Lz4Blocks } from './lz4-block.js';
 import { Lz4FrameDecoder } from './lz4-decode.js';
 import { MAX_META_LENGTH, parseMeta, type StreamMeta } from './meta.js';
 import { StoredSizes, TrailerParser } from './trailer-decode.js';
@@ -58,6 +59,12 @@ export class SparseStreamDecoder {
   #trailer: TrailerParser | undefined;
   #trailerStart = 0;
   #entries = 0;
+  readonly #blocks: Lz4Blocks | undefined;
+
+  /** @param options - `blocks`: what decodes LZ4 blocks, if not what this machine has */
+  constructor({ blocks }: { readonly blocks?: Lz4Blocks | undefined } = {}) {
+    this.#blocks = blocks;
+  }
 
   *push(chunk: Buffer): Generator<StreamEvent> {
     this.#queue.push(chunk);
@@ -169,7 +176,8 @@ export class SparseStreamDecoder {
 
   *#readLz4(payload: Payload): Generator<StreamEvent> {
     const { start, length } = payload.header;
-    const lz4 = payload.lz4 ?? new Lz4FrameDecoder(this.#queue, { base: 0, limit: length - payload.decoded });
+    const options = { base: 0, limit: length - payload.decoded, blocks: this.#blocks };
+    const lz4 = payload.lz4 ?? new Lz4FrameDecoder(this.#queue, options);
     payload.lz4 = lz4;
     for (const bytes of lz4.decode()) {
       yield { type: 'data', offset: start + payload.decoded, bytes };

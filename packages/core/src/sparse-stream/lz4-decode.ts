@@ -1,6 +1,7 @@
-import lz4 from 'lz4-napi';
 import { ByteQueue } from '../bytes/index.js';
 import { ProtocolError } from '../errors/index.js';
+import { decodedBlockLength, LZ4_MAX_EXPANSION, type Lz4Blocks } from './lz4-block.js';
+import { lz4Blocks } from './lz4-blocks.js';
 import {
   decodeBlockSize,
   decodeLz4Header,
@@ -8,14 +9,23 @@ import {
   type Lz4Descriptor,
   lz4HeaderLength,
 } from './lz4-descriptor-flags.js';
+import { Lz4Output } from './lz4-output.js';
 import { Xxh32, xxh32 } from './xxh32.js';
 
-/** How far back a linked block may refer (`lz4_Block_format.md`, "offset"). */
-const HISTORY_LENGTH = 65536;
 const WORD_LENGTH = 4;
+const NO_BYTES = Buffer.alloc(0);
 
-/** Where a block gets its size in front; as long as the longest block so far. */
-let scratch = Buffer.alloc(0);
+/** What one frame is decoded with. */
+export interface Lz4FrameOptions {
+  /** File offset of the queue's first byte, for errors. */
+  readonly base: number;
+  /** The most the frame may decode to. */
+  readonly limit: number;
+  /** Gets the decoded bytes, from its beginning; at least `limit` bytes. Without it memory is taken block by block. */
+  readonly target?: Buffer | undefined;
+  /** What decodes blocks, if not {@link lz4Blocks}. */
+  readonly blocks?: Lz4Blocks | undefined;
+}
 
 /**
  * Decodes one LZ4 frame out of a queue that fills in pieces: independent or linked blocks, with or without checksums,
@@ -31,20 +41,19 @@ export class Lz4FrameDecoder {
   #head: Buffer | undefined;
   #block: { readonly length: number; readonly compressed: boolean } | undefined;
   readonly #content = new Xxh32();
+  readonly #blocks: Lz4Blocks;
+  readonly #output: Lz4Output;
   #decoded = 0;
-  #history = Buffer.alloc(0);
   #ended = false;
   #done = false;
 
-  /**
-   * @param base - file offset of the queue's first byte, for errors
-   * @param limit - the most the frame may decode to
-   */
-  constructor(queue: ByteQueue, { base, limit }: { readonly base: number; readonly limit: number }) {
+  constructor(queue: ByteQueue, { base, limit, target, blocks = lz4Blocks() }: Lz4FrameOptions) {
     this.#queue = queue;
     this.#base = base;
     this.#start = queue.offset;
     this.#room = limit;
+    this.#blocks = blocks;
+    this.#output = new Lz4Output(target);
   }
 
   get done(): boolean {
@@ -62,7 +71,7 @@ export class Lz4FrameDecoder {
   }
 
   /**
-   * Yields the blocks that are there, decoded; valid as long as what was pushed into the queue.
+   * Yields the blocks that are there, decoded: views of the target, or else valid as long as what was pushed into the queue.
    * @throws ProtocolError VB_SPARSE_LZ4 for a frame that breaks the format, VB_SPARSE_LZ4_CHECKSUM for one whose
    * content does not match its checksum, VB_SPARSE_LZ4_LENGTH for one that decodes to more than the limit
    */
@@ -112,38 +121,29 @@ export class Lz4FrameDecoder {
       this.#fail('VB_SPARSE_LZ4_CHECKSUM', 'checksum of an LZ4 block does not match', stored.length);
     }
     this.#block = undefined;
-    return this.#account(frame, compressed ? this.#decodeBlock(frame, block, stored.length) : block, stored.length);
-  }
-
-  #decodeBlock(frame: Lz4Descriptor, block: Buffer, back: number): Buffer {
-    // The native call wants the decoded size in front and takes it as the limit: a block cannot make it allocate more.
-    const limit = Math.min(frame.maxBlockLength, this.#room + 1);
-    const sized = sizedBlock(limit, block);
-    try {
-      return lz4.uncompressSync(sized, frame.independent ? null : this.#history);
-    } catch (cause) {
-      if (limit > this.#room && String(cause).includes('too small')) this.#overshoot(limit);
-      return this.#fail('VB_SPARSE_LZ4', 'LZ4 block cannot be decoded', back, cause);
-    }
-  }
-
-  #account(frame: Lz4Descriptor, decoded: Buffer, back: number): Buffer {
-    if (decoded.length > this.#room) this.#overshoot(decoded.length, back);
+    const decoded = compressed
+      ? this.#decodeBlock(frame, block, stored.length)
+      : this.#storedBlock(frame, block, stored.length);
     this.#room -= decoded.length;
     this.#decoded += decoded.length;
     if (frame.contentChecksum) this.#content.update(decoded);
-    if (!frame.independent) {
-      // A copy: the yielded block may be a view of the caller's chunk.
-      this.#history = Buffer.concat([
-        this.#lastHistory(HISTORY_LENGTH - decoded.length),
-        decoded.subarray(-HISTORY_LENGTH),
-      ]);
-    }
     return decoded;
   }
 
-  #lastHistory(length: number): Buffer {
-    return this.#history.subarray(Math.max(0, this.#history.length - Math.max(0, length)));
+  #decodeBlock(frame: Lz4Descriptor, block: Buffer, back: number): Buffer {
+    const limit = Math.min(frame.maxBlockLength, this.#room, block.length * LZ4_MAX_EXPANSION);
+    const target = this.#output.next(limit, !frame.independent);
+    const history = frame.independent ? NO_BYTES : this.#output.history;
+    const length = this.#blocks.decompress({ block, target, history });
+    if (length !== null) return this.#output.accept(length);
+    const wanted = decodedBlockLength(block) ?? 0;
+    if (wanted > this.#room) this.#overshoot(wanted, back);
+    return this.#fail('VB_SPARSE_LZ4', 'LZ4 block cannot be decoded', back);
+  }
+
+  #storedBlock(frame: Lz4Descriptor, block: Buffer, back: number): Buffer {
+    if (block.length > this.#room) this.#overshoot(block.length, back);
+    return this.#output.store(block, !frame.independent);
   }
 
   #endBlocks(frame: Lz4Descriptor): void {
@@ -180,47 +180,43 @@ export class Lz4FrameDecoder {
     code: 'VB_SPARSE_LZ4' | 'VB_SPARSE_LZ4_CHECKSUM' | 'VB_SPARSE_LZ4_LENGTH',
     message: string,
     back: number,
-    cause?: unknown,
   ): never {
-    throw new ProtocolError(code, message, this.#base + this.#queue.offset - back, { cause });
+    throw new ProtocolError(code, message, this.#base + this.#queue.offset - back);
   }
+}
+
+/** Where a payload begins in its file, for errors, and what decodes its blocks, if not {@link lz4Blocks}. */
+export interface PayloadOptions {
+  readonly start?: number | undefined;
+  readonly blocks?: Lz4Blocks | undefined;
 }
 
 /**
  * Decodes the payload of one DATA frame: one or more whole LZ4 frames that decode to exactly `length` bytes. Nothing
  * beyond `length` is allocated whatever the payload says.
- * @param start - where the payload begins in the file, for errors
  * @throws ProtocolError VB_SPARSE_LZ4, VB_SPARSE_LZ4_CHECKSUM, VB_SPARSE_LZ4_LENGTH, or VB_SPARSE_TRUNCATED for a frame
  * that ends early
  */
-export function decompressFrames(bytes: Buffer, length: number, start = 0): Buffer {
+export function decompressFrames(bytes: Buffer, length: number, options: PayloadOptions = {}): Buffer {
   const target = Buffer.allocUnsafe(length);
-  decompressFramesInto(bytes, target, start);
+  decompressFramesInto(bytes, target, options);
   return target;
 }
 
-/** As {@link decompressFrames}, to fill `target`: nothing longer than a block is allocated. */
-export function decompressFramesInto(bytes: Buffer, target: Buffer, start = 0): void {
+/** As {@link decompressFrames}, straight into `target`, all of which is filled. */
+export function decompressFramesInto(bytes: Buffer, target: Buffer, { start = 0, blocks }: PayloadOptions = {}): void {
   const { length } = target;
   const queue = new ByteQueue();
   queue.push(bytes);
   let filled = 0;
   while (queue.length > 0) {
-    const decoder = new Lz4FrameDecoder(queue, { base: start, limit: length - filled });
-    for (const block of decoder.decode()) filled += block.copy(target, filled);
+    const rest = target.subarray(filled);
+    const decoder = new Lz4FrameDecoder(queue, { base: start, limit: rest.length, target: rest, blocks });
+    for (const block of decoder.decode()) filled += block.length;
     if (!decoder.done) throw new ProtocolError('VB_SPARSE_TRUNCATED', 'LZ4 frame ends early', start + bytes.length);
   }
   if (filled !== length) {
     const message = `LZ4 payload decodes to ${filled} bytes, ${length} expected`;
     throw new ProtocolError('VB_SPARSE_LZ4_LENGTH', message, start + bytes.length);
   }
-}
-
-/** A block as the native call wants it; good until the next one, since the call is over by then. */
-function sizedBlock(size: number, block: Buffer): Buffer {
-  const length = WORD_LENGTH + block.length;
-  if (scratch.length < length) scratch = Buffer.allocUnsafeSlow(length);
-  scratch.writeUInt32LE(size, 0);
-  block.copy(scratch, WORD_LENGTH);
-  return scratch.subarray(0, length);
 }

@@ -1,8 +1,12 @@
+import type { Lz4Blocks } from './lz4-block.js';
+import { lz4Blocks } from './lz4-blocks.js';
 import { decompressFrames, decompressFramesInto } from './lz4-decode.js';
 import { compressFrame, compressFrameInto } from './lz4-encode.js';
 
-/** The one place where the compressor is chosen; both calls are synchronous and belong in a worker. */
+/** Whole LZ4 frames; all calls are synchronous and belong in a worker. */
 export interface Compressor {
+  /** Who does it, with a version where it is known. */
+  readonly name: string;
   /** Compresses into one LZ4 frame that names its content size. */
   compressFrame(bytes: Buffer): Buffer;
   /** The same to the beginning of `target`; returns its length. */
@@ -13,5 +17,16 @@ export interface Compressor {
   decompressFramesInto(bytes: Buffer, target: Buffer, start?: number): void;
 }
 
-/** LZ4 through lz4-napi's block calls, with the frame built here. */
-export const lz4Compressor: Compressor = { compressFrame, compressFrameInto, decompressFrames, decompressFramesInto };
+/** Frames that are built here, of blocks that `choose` compresses and decodes; it is asked at each call. */
+export const compressorOf = (choose: () => Lz4Blocks): Compressor => ({
+  get name() {
+    return choose().name;
+  },
+  compressFrame: (bytes) => compressFrame(bytes, choose()),
+  compressFrameInto: (bytes, target) => compressFrameInto(bytes, target, choose()),
+  decompressFrames: (bytes, length, start) => decompressFrames(bytes, length, { start, blocks: choose() }),
+  decompressFramesInto: (bytes, target, start) => decompressFramesInto(bytes, target, { start, blocks: choose() }),
+});
+
+/** LZ4 by the best that this machine has. */
+export const lz4Compressor: Compressor = compressorOf(lz4Blocks);

@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { parentPort } from 'node:worker_threads';
 import { Adler32 } from '../../sparse-stream/adler32.js';
 import { lz4Compressor } from '../../sparse-stream/lz4.js';
@@ -14,11 +12,6 @@ import { isJob, type Job, type Region, type Work, type WorkDone, type WorkResult
 
 const FILE_PIECE_LENGTH = 1024 * 1024;
 const EMPTY = new Uint8Array();
-/** Bytes of work between two collections of garbage. */
-const COLLECTION_INTERVAL = 8 * 1024 * 1024;
-
-const minorCollection = exposeCollection();
-let sinceCollection = 0;
 
 const jobs: Job[] = [];
 
@@ -31,27 +24,8 @@ function performNext(): void {
   const job = jobs[0];
   if (job === undefined) return;
   parentPort?.postMessage(perform(job.id, job.work));
-  collectGarbage(job.work);
   jobs.shift();
   if (jobs.length > 0) setImmediate(performNext);
-}
-
-/**
- * The native compressor returns every block in new memory outside the heap, which the garbage collector does not see as
- * pressure until hundreds of MiB lie about. A minor collection takes well under a millisecond.
- */
-function collectGarbage(work: Work): void {
-  if (work.kind === 'digest') return;
-  sinceCollection += work.input.length + (work.output?.length ?? 0);
-  if (sinceCollection < COLLECTION_INTERVAL) return;
-  sinceCollection = 0;
-  minorCollection();
-}
-
-function exposeCollection(): () => void {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  return typeof collect === 'function' ? () => Reflect.apply(collect, undefined, [{ type: 'minor' }]) : () => undefined;
 }
 
 function perform(id: number, work: Work): WorkResult {
