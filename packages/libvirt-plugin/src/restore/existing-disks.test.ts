@@ -69,6 +69,14 @@ describe('existingDisks', () => {
     ],
     ['a disk on the network', 'VB_LIBVIRT_DISK', () => find('web', ['vdb'])],
     ['a cdrom', 'VB_LIBVIRT_DISK', () => find('web', ['sda'])],
+    [
+      'another host that only libvirt knows of, by an alias or as its default',
+      'VB_LIBVIRT_REMOTE',
+      () => {
+        fixture.libvirt.hostFacts = { ...fixture.libvirt.hostFacts, uri: 'qemu+ssh://far/system' };
+        return find('web', ['vda']);
+      },
+    ],
     ['another host', 'VB_LIBVIRT_REMOTE', () => find('web', ['vda'], 'qemu+ssh://host/system')],
   ];
   for (const [what, code, act] of cases) {

@@ -9,7 +9,7 @@ import {
 import type { LibvirtContext } from '../backup/context.js';
 import { findGuest } from '../backup/find-guest.js';
 import { parseGuestId } from '../backup/guest-id.js';
-import { isRemote } from '../backup/uri.js';
+import { remoteUri } from '../backup/uri.js';
 import { chooseDisk, type DomainDisk, parseDomain } from '../domain/index.js';
 import { requireIdle } from './require-idle.js';
 
@@ -23,13 +23,13 @@ export async function existingDisks(
   { target, disks: names }: ExistingDisksRequest,
   { signal }: WithSignal = {},
 ): Promise<readonly ExistingDisk[]> {
-  const { uri } = context.options;
-  if (isRemote(uri)) {
-    throw new UnsupportedError('VB_LIBVIRT_REMOTE', `the images of ${uri} are on another machine`, {
+  const libvirt = await context.link.get();
+  const remote = await remoteUri(libvirt, context.options.uri, { signal });
+  if (remote !== null) {
+    throw new UnsupportedError('VB_LIBVIRT_REMOTE', `the images of ${remote} are on another machine`, {
       cure: 'run vbackup on the host of the domain',
     });
   }
-  const libvirt = await context.link.get();
   const { id } = await findGuest(libvirt, target, { signal });
   const { domain: uuid, disk: only } = parseGuestId(id);
   const facts = await libvirt.findDomain({ uuid }, { signal });

@@ -110,6 +110,14 @@ describe('prepareMachine', () => {
       ],
       ['a backup of something else', 'VB_LIBVIRT_NO_DEFINITION', () => prepare({ configuration: [] })],
       ['a name that is a path', 'VB_INVALID_ARGUMENT', () => prepare({ name: '../etc/x' })],
+      [
+        'another host that only libvirt knows of, by an alias or as its default',
+        'VB_LIBVIRT_REMOTE',
+        () => {
+          fixture.libvirt.hostFacts = { ...fixture.libvirt.hostFacts, uri: 'qemu+ssh://far/system' };
+          return prepare({ name: 'copy' });
+        },
+      ],
       ['a host elsewhere', 'VB_LIBVIRT_REMOTE', () => prepare({}, 'qemu+tls://host/system')],
     ];
     for (const [what, code, act] of cases) {

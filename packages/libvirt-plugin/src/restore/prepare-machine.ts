@@ -10,7 +10,7 @@ import {
   writeDurably,
 } from '@vbackup/core';
 import type { LibvirtContext } from '../backup/context.js';
-import { isRemote } from '../backup/uri.js';
+import { remoteUri } from '../backup/uri.js';
 import { isOurs } from '../checkpoint/index.js';
 import type { DomainFacts, LibvirtConnection } from '../connection/index.js';
 import { emptiedDrives, type PlacedFile, placeBootFiles } from './boot-files.js';
@@ -28,14 +28,14 @@ export async function prepareMachine(
   request: MachineRequest,
   { signal }: WithSignal = {},
 ): Promise<PreparedMachine> {
-  const { uri } = context.options;
-  if (isRemote(uri)) throw remote(uri);
   const { folder, disks, force } = request;
   const saved = savedDomain(request.configuration);
   const { name: before, uuid } = saved.description;
   const name = nameOf(request.name ?? before);
   const isCopy = name !== before;
   const libvirt = await context.link.get();
+  const elsewhere = await remoteUri(libvirt, context.options.uri, { signal });
+  if (elsewhere !== null) throw remote(elsewhere);
   const replaced = await freePlace(libvirt, { name, uuid: isCopy ? null : uuid, force, signal });
   const files = await placeBootFiles(saved, { folder, name, force });
   const paths = [...disks, ...files].map(({ path }) => path);
