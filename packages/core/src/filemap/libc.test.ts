@@ -125,6 +125,19 @@ sys.stdin.read()`;
     assert.equal(libc.lockHeld(file, { offset: 0, length: MiB }), null);
   });
 
+  it('locks a range for one open file at a time, until that is closed', async () => {
+    const range = { offset: 300, length: 1 };
+    {
+      await using first = await open(join(folder, 'file'), 'r+');
+      assert.equal(libc.tryLock(first, range), true);
+      assert.equal(libc.tryLock(file, range), false);
+      assert.equal(libc.tryLock(file, { offset: 301, length: 1 }), true);
+    }
+    assert.equal(libc.tryLock(file, range), true);
+    await using readOnly = await open(join(folder, 'file'), 'r');
+    assert.throws(() => libc.tryLock(readOnly, { offset: 400, length: 1 }), { code: 'EBADF' });
+  });
+
   it('is null where koffi has no binary', async () => {
     assert.equal(await loadLibc(() => Promise.reject(new Error('no binary'))), null);
   });

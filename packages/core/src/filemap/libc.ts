@@ -52,4 +52,9 @@ export interface Libc {
    * where a lock for writing would be granted. Nothing is locked by asking.
    */
   lockHeld(file: Descriptor, range: Extent): 'read' | 'write' | null;
+  /**
+   * F_OFD_SETLK: takes `range` for writing until the file is closed. Only those who ask as well are kept out.
+   * @returns false where another open file description, or a process, has a lock there
+   */
+  tryLock(file: Descriptor, range: Extent): boolean;
 }

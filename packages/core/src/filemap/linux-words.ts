@@ -35,6 +35,7 @@ export const FALLOCATE_MODES = {
 
 /** fcntl(2), "Open file description locks" */
 export const F_OFD_GETLK = 36;
+export const F_OFD_SETLK = 37;
 export const F_RDLCK = 0;
 export const F_WRLCK = 1;
 export const F_UNLCK = 2;

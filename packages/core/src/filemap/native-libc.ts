@@ -8,6 +8,7 @@ import {
   BLKSSZGET,
   BLKZEROOUT,
   F_OFD_GETLK,
+  F_OFD_SETLK,
   F_RDLCK,
   F_UNLCK,
   F_WRLCK,
@@ -124,15 +125,20 @@ export class NativeLibc implements Libc {
   }
 
   lockHeld(file: Descriptor, range: Extent): 'read' | 'write' | null {
-    checkRange(range);
-    const lock = Buffer.alloc(FLOCK_LENGTH);
-    lock.writeInt16LE(F_WRLCK, 0);
-    u64(range.offset, range.length).copy(lock, 8);
+    const lock = writeLock(range);
     const result = this.#fcntl(file.fd, F_OFD_GETLK, 'void *', lock);
     if (result === -1) throw new SystemCallError('fcntl F_OFD_GETLK', this.#koffi.errno());
     const type = lock.readInt16LE(0);
     if (type === F_UNLCK) return null;
     return type === F_RDLCK ? 'read' : 'write';
+  }
+
+  tryLock(file: Descriptor, range: Extent): boolean {
+    if (this.#fcntl(file.fd, F_OFD_SETLK, 'void *', writeLock(range)) !== -1) return true;
+    const error = new SystemCallError('fcntl F_OFD_SETLK', this.#koffi.errno());
+    // EAGAIN has two names, and POSIX allows EACCES as well.
+    if (isErrno(error, 'EAGAIN', 'EWOULDBLOCK', 'EACCES')) return false;
+    throw error;
   }
 
   #seek(file: Descriptor, offset: number, whence: typeof SEEK_DATA | typeof SEEK_HOLE): number | null {
@@ -183,6 +189,15 @@ function safe(name: string, result: unknown): number {
   const value = typeof result === 'bigint' ? Number(result) : result;
   if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
   throw new VBackupError('VB_NUMBER_TOO_LARGE', `${name} answers ${String(result)}, which is beyond 2^53 - 1`);
+}
+
+/** A `struct flock`: type, whence (from the start of the file), start, length; pid 0, as open file description locks demand. */
+function writeLock(range: Extent): Buffer {
+  checkRange(range);
+  const lock = Buffer.alloc(FLOCK_LENGTH);
+  lock.writeInt16LE(F_WRLCK, 0);
+  u64(range.offset, range.length).copy(lock, 8);
+  return lock;
 }
 
 function u64(...values: readonly number[]): Buffer {

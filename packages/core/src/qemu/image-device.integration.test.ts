@@ -82,6 +82,17 @@ describe('openImageDevice', () => {
     await assert.rejects(openImage(specification), { code: 'VB_IMAGE_LOCKED' });
   });
 
+  it('is opened once at a time, also where the image is raw, which QEMU lets several qemu-nbd write', async () => {
+    await writeFile(path, Buffer.alloc(MiB));
+    const openDevice = openImageDevice(path, { format: 'raw' });
+    const specification = { size: MiB, label: 'disk' };
+    {
+      await using _device = await openDevice(specification);
+      await assert.rejects(openDevice(specification), { code: 'VB_IMAGE_LOCKED', message: /another vbackup/ });
+    }
+    await using _again = await openDevice(specification);
+  });
+
   it('refuses a block device that is in use, and takes it when it is free', async function () {
     await writeFile(path, Buffer.alloc(MiB));
     using loop = attachLoopDevice(this, path);

@@ -2,6 +2,9 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { VBackupError } from '../errors/index.js';
+import type { Extent } from '../extent/index.js';
+import type { Libc } from '../filemap/libc.js';
+import { loadLibc } from '../filemap/load-libc.js';
 import type { BlockDevice, BlockLimits, DeviceSpecification, OpenDevice, WithSignal } from '../hypervisor/index.js';
 import { NbdClient } from '../nbd/index.js';
 import { systemCode, withIo } from '../storage/io-error.js';
@@ -9,6 +12,9 @@ import { QemuNbd } from './qemu-nbd.js';
 
 /** QEMU counts sectors: a raw file that ends within one is a little longer. */
 const SECTOR_LENGTH = 512;
+
+/** Claimed by who changes a file in place: beside the bytes that QEMU locks, 100 to 163 and 200 to 263 (block/file-posix.c). */
+const CLAIMED: Extent = { offset: 300, length: 1 };
 
 export interface ImageDeviceOptions {
   /** QEMU's name; never guessed from the content, which a guest may have written. */
@@ -25,7 +31,7 @@ export interface ImageDeviceOptions {
 export function openImageDevice(path: string, { format }: ImageDeviceOptions): OpenDevice {
   const absolute = resolve(path);
   return async (specification, { signal } = {}) => {
-    const claim = await claimDevice(absolute);
+    const claim = await claimImage(absolute);
     try {
       const server = await QemuNbd.start({ path: absolute, format, readOnly: false, connections: 1, signal });
       try {
@@ -40,17 +46,20 @@ export function openImageDevice(path: string, { format }: ImageDeviceOptions): O
         throw cause;
       }
     } catch (error) {
-      await claim?.close();
+      await claim.close();
       throw error;
     }
   };
 }
 
-/** O_EXCL on a block device: refused while it is mounted or in use (open(2)). Null for a file. */
-async function claimDevice(path: string): Promise<FileHandle | null> {
+/**
+ * Keeps others out who would write to the same disk. O_EXCL on a block device is refused while it is mounted or in use (open(2)).
+ * QEMU's own locks keep machines from a file, and other servers from a qcow2; but it lets two servers write one raw file.
+ */
+async function claimImage(path: string): Promise<FileHandle> {
   return withIo(`cannot open ${path}`, async () => {
     const found = await stat(path);
-    if (found.isFile()) return null;
+    if (found.isFile()) return claimFile(path);
     if (!found.isBlockDevice())
       throw new VBackupError('VB_TARGET_INVALID', `${path} is neither a file nor a block device`);
     try {
@@ -61,6 +70,26 @@ async function claimDevice(path: string): Promise<FileHandle | null> {
       throw new VBackupError('VB_TARGET_INVALID', `${path} is in use`, { cause: error, cure });
     }
   });
+}
+
+async function claimFile(path: string): Promise<FileHandle> {
+  const libc = await loadLibc();
+  const file = await open(path, 'r+');
+  if (isFree(libc, file)) return file;
+  await file.close();
+  throw new VBackupError('VB_IMAGE_LOCKED', `${path} is being written to by another vbackup`, {
+    cure: 'let that one finish, or end it, before this is run again',
+  });
+}
+
+/** A file system without locks, and a machine for which there is no binding, keep nobody out. */
+function isFree(libc: Libc | null, file: FileHandle): boolean {
+  try {
+    return libc?.tryLock(file, CLAIMED) ?? true;
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return true;
+  }
 }
 
 const fits = (found: number, { size }: DeviceSpecification): boolean =>
@@ -74,7 +103,7 @@ const otherSize = (path: string, found: number, { size, label }: DeviceSpecifica
 interface ImageDeviceShape {
   readonly server: QemuNbd;
   readonly client: NbdClient;
-  readonly claim: FileHandle | null;
+  readonly claim: FileHandle;
 }
 
 class ImageDevice implements BlockDevice {
@@ -116,7 +145,7 @@ class ImageDevice implements BlockDevice {
     const { client, server, claim } = this.#shape;
     await client.close();
     await server[Symbol.asyncDispose]();
-    await claim?.close();
+    await claim.close();
   }
 
   /** A server that died says more than the connection that broke. */

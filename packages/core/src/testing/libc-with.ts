@@ -14,5 +14,6 @@ export const libcWith = (libc: Libc, own: Partial<Libc>): Libc => ({
   zeroDevice: (file, range) => libc.zeroDevice(file, range),
   discardDevice: (file, range) => libc.discardDevice(file, range),
   lockHeld: (file, range) => libc.lockHeld(file, range),
+  tryLock: (file, range) => libc.tryLock(file, range),
   ...own,
 });
