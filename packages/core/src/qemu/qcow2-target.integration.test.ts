@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requireTools } from '../testing/tools.js';
@@ -74,6 +74,42 @@ describe('openQcow2Target', () => {
     assert.equal(await readFile(path, 'utf8'), 'old');
     await write({ force: true }, 8 * MiB);
     await compare(8 * MiB);
+  });
+
+  it('replaces the file that a link points to, and no link that points nowhere', async () => {
+    const real = join(folder, 'real.qcow2');
+    await symlink(real, path);
+    await assert.rejects(write({}, 8 * MiB), { code: 'VB_TARGET_INVALID' });
+    await writeFile(real, 'old');
+    await write({ force: true }, 8 * MiB);
+    assert.ok((await lstat(path)).isSymbolicLink());
+    await compare(8 * MiB);
+    assert.deepEqual((await readdir(folder)).sort(), ['disk.qcow2', 'expected', 'real.qcow2']);
+  });
+
+  it('takes no name that someone else took in the meantime', async () => {
+    await using target = await openQcow2Target(path)({ size: MiB, data: [], label: 'disk' });
+    await writeFile(path, 'of someone else');
+    await assert.rejects(target.finish(), { code: 'VB_TARGET_EXISTS', cure: /--force/ });
+    assert.equal(await readFile(path, 'utf8'), 'of someone else');
+  });
+
+  it('never mixes two restores to one image, nor takes one for complete that is not', async () => {
+    const specification = { size: 8 * MiB, data: [], label: 'disk' };
+    await using first = await openQcow2Target(path)(specification);
+    await first.write(0, CONTENT);
+    await using second = await openQcow2Target(path)(specification);
+    await second.write(MiB, CONTENT);
+    await assert.rejects(first.finish(), { code: 'VB_FILE_CHANGED' });
+    await first[Symbol.asyncDispose]();
+    await second.write(5 * MiB, CONTENT);
+    await second.finish();
+    await compare(8 * MiB);
+  });
+
+  it('refuses what is no file', async () => {
+    await mkdir(path);
+    await assert.rejects(write({ force: true }, MiB), { code: 'VB_TARGET_INVALID' });
   });
 
   for (const made of [

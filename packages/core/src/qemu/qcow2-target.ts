@@ -1,18 +1,15 @@
-import { chmod, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { VBackupError } from '../errors/index.js';
+import { type CopyTarget, openCopyTarget } from '../filemap/copy-target.js';
 import type { BlockLimits, BlockWriter, OpenTarget, TargetSpecification, WithSignal } from '../hypervisor/index.js';
 import { NbdClient } from '../nbd/index.js';
-import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
-import { withIo } from '../storage/io-error.js';
+import { PARTIAL_SUFFIX } from '../storage/durable.js';
 import type { ImageInfo } from './image-info.js';
 import { QemuNbd } from './qemu-nbd.js';
 import { runQemu } from './run-qemu.js';
 
 /** QEMU's images are made of sectors: a disk of another size gets zeros behind its end. */
 const SECTOR_LENGTH = 512;
-/** As a raw target has it. */
-const PRIVATE_MODE = 0o600;
 
 export interface Qcow2TargetOptions {
   /** Replaces a file that exists, when the new one is complete. */
@@ -27,8 +24,8 @@ export interface Qcow2TargetOptions {
 export type Qcow2Shape = Pick<ImageInfo, 'clusterSize' | 'qcow2'>;
 
 /**
- * A qcow2 image as a target, made by `qemu-img` and written by `qemu-nbd`. It is called `<path>.partial` until it is complete.
- * A size that is no multiple of 512 is rounded up, with zeros.
+ * A qcow2 image as a target, made by `qemu-img` and written by `qemu-nbd`. It is called `<path>.partial` until it is complete, and
+ * then takes the place of a file that exists as a raw target does. A size that is no multiple of 512 is rounded up, with zeros.
  * The opener throws VB_TARGET_EXISTS, VB_TARGET_INVALID, VB_TARGET_TOO_SMALL, VB_QEMU_MISSING, VB_QEMU_FAILED, VB_IMAGE_LOCKED.
  */
 export function openQcow2Target(path: string, options: Qcow2TargetOptions = {}): OpenTarget {
@@ -36,27 +33,32 @@ export function openQcow2Target(path: string, options: Qcow2TargetOptions = {}):
   return async (specification, { signal } = {}) => {
     if (options.inPlace !== undefined) {
       const { zeroed } = options.inPlace;
-      return serve({ path: final, specification, zeroed, signal }, keep);
+      return serve({ path: final, specification, zeroed, signal }, null);
     }
-    const mode = await checkFree(final, options);
-    const partial = final + PARTIAL_SUFFIX;
-    const undo = (): Promise<void> => withIo(`cannot remove ${partial}`, () => rm(partial, { force: true }));
-    await undo();
-    const size = Math.ceil(specification.size / SECTOR_LENGTH) * SECTOR_LENGTH;
-    const args = ['create', '-q', '-f', 'qcow2', ...shapeArguments(options.like), '--', partial, String(size)];
+    const file = await openNewFile(final, options);
     try {
+      // A link that it replaces was followed.
+      const partial = file.path + PARTIAL_SUFFIX;
+      const size = Math.ceil(specification.size / SECTOR_LENGTH) * SECTOR_LENGTH;
+      const args = ['create', '-q', '-f', 'qcow2', ...shapeArguments(options.like), '--', partial, String(size)];
+      // It keeps the file that is there, with its permissions.
       await runQemu({ program: 'qemu-img', args, action: `cannot make ${path}`, signal });
-      // qemu-img leaves it to the umask who may read it, which is everyone, most likely.
-      await withIo(`cannot protect ${partial}`, () => chmod(partial, mode));
-      return await serve(
-        { path: partial, specification, zeroed: true, signal },
-        { finish: () => name(partial, final), undo },
-      );
+      return await serve({ path: partial, specification, zeroed: true, signal }, file);
     } catch (error) {
-      await undo();
+      await file[Symbol.asyncDispose]();
       throw error;
     }
   };
+}
+
+/** An empty file that qemu-img makes an image of. */
+async function openNewFile(path: string, { force }: Qcow2TargetOptions): Promise<CopyTarget> {
+  const existing = force === true ? 'replace' : 'refuse';
+  const cureIfExists = 'name another file, or use --force';
+  const file = await openCopyTarget(path, { existing, source: null, offset: 0, end: 0, libc: null, cureIfExists });
+  if (!file.isBlockDevice) return file;
+  await file[Symbol.asyncDispose]();
+  throw new VBackupError('VB_TARGET_INVALID', `${path} is a block device`, { cure: 'restore to it with --format raw' });
 }
 
 /** `qemu-img create -o`. A version 2 knows none of the newer features. */
@@ -72,44 +74,17 @@ function shapeArguments({ clusterSize, qcow2 }: Qcow2Shape = { clusterSize: null
   return words.length === 0 ? [] : ['-o', words.join(',')];
 }
 
-interface Ending {
-  readonly finish: () => Promise<void>;
-  readonly undo: () => Promise<void>;
-}
-
-/** What was written into an image that was there before stays. */
-const keep: Ending = { finish: () => Promise.resolve(), undo: () => Promise.resolve() };
-
-/** @returns the permissions of the new image: those of the one that it replaces, else nobody else can read it */
-async function checkFree(path: string, { force }: Qcow2TargetOptions): Promise<number> {
-  const found = await withIo(`cannot look at ${path}`, () => ignoringMissing(() => stat(path)));
-  if (found === null) return PRIVATE_MODE;
-  if (!found.isFile()) throw new VBackupError('VB_TARGET_INVALID', `${path} is no file`);
-  if (force === true) return found.mode % 0o1000;
-  throw new VBackupError('VB_TARGET_EXISTS', `${path} exists`, { cure: 'name another file, or use --force' });
-}
-
-/** QEMU flushed what it was told to; what it wrote when it closed the image is made durable here. */
-async function name(partial: string, final: string): Promise<void> {
-  await withIo(`cannot finish ${final}`, async () => {
-    await using file = await open(partial, 'r');
-    await file.sync();
-    await rename(partial, final);
-    await syncDirectory(dirname(final));
-  });
-}
-
 interface Served extends WithSignal {
   readonly path: string;
   readonly specification: TargetSpecification;
   readonly zeroed: boolean;
 }
 
-async function serve({ path, specification, zeroed, signal }: Served, ending: Ending): Promise<BlockWriter> {
+async function serve({ path, specification, zeroed, signal }: Served, file: CopyTarget | null): Promise<BlockWriter> {
   const server = await QemuNbd.start({ path, format: 'qcow2', readOnly: false, connections: 1, signal });
   try {
     const client = await NbdClient.connect({ address: server.address, exportName: '', metaContexts: [], signal });
-    if (client.size >= specification.size) return new Qcow2Writer({ server, client, zeroed, ending });
+    if (client.size >= specification.size) return new Qcow2Writer({ server, client, zeroed, file });
     await client.close();
     const { size, label } = specification;
     throw new VBackupError('VB_TARGET_TOO_SMALL', `${path} has ${client.size} bytes, ${label} has ${size}`);
@@ -124,7 +99,8 @@ interface WriterShape {
   readonly server: QemuNbd;
   readonly client: NbdClient;
   readonly zeroed: boolean;
-  readonly ending: Ending;
+  /** Null where the image was there before: what was written into it stays. */
+  readonly file: CopyTarget | null;
 }
 
 class Qcow2Writer implements BlockWriter {
@@ -133,7 +109,6 @@ class Qcow2Writer implements BlockWriter {
   readonly zeroed: boolean;
   readonly anyOrder = true;
   readonly #shape: WriterShape;
-  #state: 'open' | 'finished' | 'closed' = 'open';
 
   constructor(shape: WriterShape) {
     this.#shape = shape;
@@ -153,16 +128,16 @@ class Qcow2Writer implements BlockWriter {
   async finish(options?: WithSignal): Promise<void> {
     await this.#explained(this.#shape.client.flush(options));
     await this.#close();
-    await this.#shape.ending.finish();
-    this.#state = 'finished';
+    // QEMU flushed what it was told to; what it wrote when it closed the image is made durable here.
+    await this.#shape.file?.finish({ fsync: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#state === 'closed') return;
-    const unfinished = this.#state === 'open';
-    this.#state = 'closed';
-    await this.#close();
-    if (unfinished) await this.#shape.ending.undo();
+    try {
+      await this.#close();
+    } finally {
+      await this.#shape.file?.[Symbol.asyncDispose]();
+    }
   }
 
   /** Both may be closed twice. The server closes the image when it ends. */
