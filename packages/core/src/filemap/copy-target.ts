@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { VBackupError } from '../errors/index.js';
 import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
 import { systemCode, withIo } from '../storage/io-error.js';
+import { claimFile } from './claim-file.js';
 import { deviceSize } from './device-size.js';
 import type { Libc } from './libc.js';
 import type { ExistingMode } from './sparse-copy-job.js';
@@ -44,7 +45,8 @@ export interface CopyTarget extends AsyncDisposable {
 
 /**
  * Opens the target; what exists is changed only where `existing` says so.
- * @throws VBackupError VB_TARGET_EXISTS, VB_TARGET_INVALID, VB_TARGET_TOO_SMALL, VB_FILE_SAME, VB_NO_SPACE, VB_ACCESS_DENIED
+ * @throws VBackupError VB_TARGET_EXISTS, VB_TARGET_INVALID, VB_TARGET_TOO_SMALL, VB_FILE_SAME, VB_IMAGE_LOCKED, VB_NO_SPACE,
+ * VB_ACCESS_DENIED
  */
 export async function openCopyTarget(path: string, options: CopyTargetOptions): Promise<CopyTarget> {
   const look = (): Promise<BigIntStats> => stat(path, { bigint: true });
@@ -88,11 +90,16 @@ async function openNew(path: string, options: CopyTargetOptions, replaced: BigIn
     await refuseLink(path);
     const leftover = await ignoringMissing(() => lstat(partial, { bigint: true }));
     if (leftover !== null) refuseSame(partial, leftover, options.source);
+    if (leftover?.isFile() === true && !(await isLeft(partial, options.libc))) {
+      const cure = 'let that one finish, or end it, before this is run again';
+      throw new VBackupError('VB_IMAGE_LOCKED', `another vbackup is writing ${partial}`, { cure });
+    }
     // What a dead run left: it counts for nothing.
     await rm(partial, { force: true });
     // As private as the file that is replaced, from the beginning.
     const file = await open(partial, 'wx+', replaced === null ? permissions(options.source) : PRIVATE_MODE);
     try {
+      claimFile(options.libc, file);
       if (replaced !== null) await file.chmod(permissions(replaced));
       await file.truncate(options.end);
       const made = await file.stat({ bigint: true });
@@ -106,6 +113,17 @@ async function openNew(path: string, options: CopyTargetOptions, replaced: BigIn
       throw error;
     }
   });
+}
+
+/** Whether nobody writes to an unfinished file any more. */
+async function isLeft(partial: string, libc: Libc | null): Promise<boolean> {
+  try {
+    await using file = await open(partial, 'r+');
+    return claimFile(libc, file);
+  } catch {
+    // It went away, or cannot be opened: to remove it is tried all the same.
+    return true;
+  }
 }
 
 /** The read and write permissions of a file; the umask is taken off when a file is made with them. */

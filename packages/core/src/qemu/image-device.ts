@@ -2,8 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { VBackupError } from '../errors/index.js';
-import type { Extent } from '../extent/index.js';
-import type { Libc } from '../filemap/libc.js';
+import { claimFile } from '../filemap/claim-file.js';
 import { loadLibc } from '../filemap/load-libc.js';
 import type { BlockDevice, BlockLimits, DeviceSpecification, OpenDevice, WithSignal } from '../hypervisor/index.js';
 import { NbdClient } from '../nbd/index.js';
@@ -12,9 +11,6 @@ import { QemuNbd } from './qemu-nbd.js';
 
 /** QEMU counts sectors: a raw file that ends within one is a little longer. */
 const SECTOR_LENGTH = 512;
-
-/** Claimed by who changes a file in place: beside the bytes that QEMU locks, 100 to 163 and 200 to 263 (block/file-posix.c). */
-const CLAIMED: Extent = { offset: 300, length: 1 };
 
 export interface ImageDeviceOptions {
   /** QEMU's name; never guessed from the content, which a guest may have written. */
@@ -59,7 +55,7 @@ export function openImageDevice(path: string, { format }: ImageDeviceOptions): O
 async function claimImage(path: string): Promise<FileHandle> {
   return withIo(`cannot open ${path}`, async () => {
     const found = await stat(path);
-    if (found.isFile()) return claimFile(path);
+    if (found.isFile()) return openClaimed(path);
     if (!found.isBlockDevice())
       throw new VBackupError('VB_TARGET_INVALID', `${path} is neither a file nor a block device`);
     try {
@@ -72,24 +68,14 @@ async function claimImage(path: string): Promise<FileHandle> {
   });
 }
 
-async function claimFile(path: string): Promise<FileHandle> {
+async function openClaimed(path: string): Promise<FileHandle> {
   const libc = await loadLibc();
   const file = await open(path, 'r+');
-  if (isFree(libc, file)) return file;
+  if (claimFile(libc, file)) return file;
   await file.close();
   throw new VBackupError('VB_IMAGE_LOCKED', `${path} is being written to by another vbackup`, {
     cure: 'let that one finish, or end it, before this is run again',
   });
-}
-
-/** A file system without locks, and a machine for which there is no binding, keep nobody out. */
-function isFree(libc: Libc | null, file: FileHandle): boolean {
-  try {
-    return libc?.tryLock(file, CLAIMED) ?? true;
-  } catch (error) {
-    if (systemCode(error) === undefined) throw error;
-    return true;
-  }
 }
 
 const fits = (found: number, { size }: DeviceSpecification): boolean =>

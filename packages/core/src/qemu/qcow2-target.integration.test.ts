@@ -98,6 +98,9 @@ describe('openQcow2Target', () => {
     const specification = { size: 8 * MiB, data: [], label: 'disk' };
     await using first = await openQcow2Target(path)(specification);
     await first.write(0, CONTENT);
+    await assert.rejects(openQcow2Target(path)(specification), { code: 'VB_IMAGE_LOCKED' });
+    // What a second one does where the file system has no locks.
+    await rm(`${path}.partial`);
     await using second = await openQcow2Target(path)(specification);
     await second.write(MiB, CONTENT);
     await assert.rejects(first.finish(), { code: 'VB_FILE_CHANGED' });

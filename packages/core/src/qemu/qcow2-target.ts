@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { VBackupError } from '../errors/index.js';
 import { type CopyTarget, openCopyTarget } from '../filemap/copy-target.js';
+import { loadLibc } from '../filemap/load-libc.js';
 import type { BlockLimits, BlockWriter, OpenTarget, TargetSpecification, WithSignal } from '../hypervisor/index.js';
 import { NbdClient } from '../nbd/index.js';
 import { PARTIAL_SUFFIX } from '../storage/durable.js';
@@ -55,7 +56,8 @@ export function openQcow2Target(path: string, options: Qcow2TargetOptions = {}):
 async function openNewFile(path: string, { force }: Qcow2TargetOptions): Promise<CopyTarget> {
   const existing = force === true ? 'replace' : 'refuse';
   const cureIfExists = 'name another file, or use --force';
-  const file = await openCopyTarget(path, { existing, source: null, offset: 0, end: 0, libc: null, cureIfExists });
+  const libc = await loadLibc();
+  const file = await openCopyTarget(path, { existing, source: null, offset: 0, end: 0, libc, cureIfExists });
   if (!file.isBlockDevice) return file;
   await file[Symbol.asyncDispose]();
   throw new VBackupError('VB_TARGET_INVALID', `${path} is a block device`, { cure: 'restore to it with --format raw' });

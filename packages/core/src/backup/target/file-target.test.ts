@@ -91,10 +91,30 @@ describe('openFileTarget', () => {
     assert.deepEqual(await readdir(folder), ['disk.img']);
   });
 
-  it('never mixes two restores to one file', async () => {
+  it('refuses a second restore to one file while the first is at work, and takes the place of one that died', async () => {
+    const specification = { size: 2 * MiB, data: [], label: 'test' };
+    {
+      await using first = await openFileTarget(path)(specification);
+      await first.write(0, CONTENT);
+      await assert.rejects(openFileTarget(path)(specification), {
+        code: 'VB_IMAGE_LOCKED',
+        message: /another vbackup/,
+      });
+      await first.write(MiB, CONTENT);
+      await first.finish();
+    }
+    assert.ok((await readFile(path)).equals(Buffer.alloc(2 * MiB, CONTENT)));
+    await writeFile(`${path}.partial`, 'of a dead run');
+    await write(openFileTarget(path, { force: true }), 4 * MiB);
+    assert.ok((await readFile(path)).equals(expected(4 * MiB)));
+  });
+
+  it('never mixes two restores to one file, where the file system has no locks', async () => {
     const specification = { size: 2 * MiB, data: [], label: 'test' };
     await using first = await openFileTarget(path)(specification);
     await first.write(0, CONTENT);
+    // What a second one does that sees no lock.
+    await rm(`${path}.partial`);
     {
       await using second = await openFileTarget(path)(specification);
       await second.write(MiB, CONTENT);
