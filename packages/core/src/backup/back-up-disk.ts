@@ -1,4 +1,4 @@
-import { type Extent, totalLength } from '../extent/index.js';
+import { type Extent, totalLength, unite } from '../extent/index.js';
 import type { Warning } from '../hypervisor/index.js';
 import { pacedReader } from '../pace/index.js';
 import { CompareWriter } from './compare/compare-writer.js';
@@ -49,9 +49,10 @@ export async function backUpDisk(decision: DiskDecision, backup: DiskBackup): Pr
   return { name, id, label, size, level, reason, detail, method: methodOf(decision), readLength };
 }
 
-function extentsOf({ disk, level }: DiskDecision): readonly Extent[] {
+function extentsOf({ disk, level, forgotten = [] }: DiskDecision): readonly Extent[] {
   const { size, changes } = disk;
-  return isStanding(level) && changes.kind !== 'all' ? changes.extents : [{ offset: 0, length: size }];
+  if (!isStanding(level) || changes.kind === 'all') return [{ offset: 0, length: size }];
+  return forgotten.length === 0 ? changes.extents : unite(changes.extents, forgotten);
 }
 
 /** What a disk is compared with; null if what changed is known, or does not matter. */

@@ -31,11 +31,15 @@ const since = (...extents: readonly (readonly [offset: number, length: number])[
   return snapshot({ disks: [disk({ changes })] });
 };
 
+const forgetful = (blockLength: number): Snapshot =>
+  snapshot({ disks: [disk({ changes: { kind: 'since', method: 'test', extents: [], forgetful: { blockLength } } })] });
+
 const file = (name: string): Snapshot => snapshot({ configuration: [{ name, content: Buffer.alloc(0) }] });
 
 describe('checkSnapshot', () => {
   it('takes what keeps the contract', () => {
-    for (const sound of [snapshot(), since(), since([0, 10], [10, 5], [999, 1]), file('vm.json')]) checkSnapshot(sound);
+    const extents = since([0, 10], [10, 5], [999, 1]);
+    for (const sound of [snapshot(), since(), extents, forgetful(65_536), file('vm.json')]) checkSnapshot(sound);
   });
 
   const faults: readonly (readonly [what: string, snapshot: Snapshot])[] = [
@@ -51,6 +55,10 @@ describe('checkSnapshot', () => {
     ['an empty extent', since([5, 0])],
     ['an extent beyond the disk', since([990, 11])],
     ['a fraction', since([0.5, 1])],
+    ['blocks of no length', forgetful(0)],
+    ['blocks of half a byte', forgetful(0.5)],
+    ['blocks of no power of two', forgetful(65_537)],
+    ['blocks of a length that is no number', forgetful(Number.NaN)],
     ['a file outside', file('../vm.json')],
     ['a hidden file', file('.vm')],
     ['a file named as the manifest', file('json')],

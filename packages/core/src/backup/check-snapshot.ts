@@ -36,7 +36,13 @@ function checkDisk(disk: SnapshotDisk): void {
   if (!NAME.test(disk.name) || disk.id === '') throw invalid(`a disk is called ${JSON.stringify(disk.name)}`);
   if (!Number.isSafeInteger(disk.size) || disk.size <= 0) throw invalid(`disk ${disk.name} has ${disk.size} bytes`);
   if (disk.changes.kind !== 'all') checkExtents(disk.changes.extents, disk);
+  const { forgetful } = disk.changes.kind === 'since' ? disk.changes : {};
+  if (forgetful !== undefined && !isPowerOfTwo(forgetful.blockLength)) {
+    throw invalid(`disk ${disk.name} is allocated in blocks of ${forgetful.blockLength} bytes`);
+  }
 }
+
+const isPowerOfTwo = (length: number): boolean => length >= 1 && Number.isInteger(Math.log2(length));
 
 function checkExtents(extents: readonly Extent[], disk: SnapshotDisk): void {
   let end = 0;

@@ -1,4 +1,5 @@
 import { VBackupError } from '../errors/index.js';
+import type { Extent } from '../extent/index.js';
 import type { FullReason, SnapshotDisk } from '../hypervisor/index.js';
 import type { BackupLevel, ManifestDisk, RequestedLevel } from './manifest.js';
 import type { Tip } from './repository.js';
@@ -9,6 +10,8 @@ export interface DiskDecision {
   readonly level: BackupLevel;
   readonly reason?: FullReason | undefined;
   readonly detail?: string | undefined;
+  /** What changed besides what the plugin says, of an increment: ascending and disjoint. */
+  readonly forgotten?: readonly Extent[] | undefined;
 }
 
 /** How a guest is backed up; `reason` for a full. */

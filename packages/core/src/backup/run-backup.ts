@@ -2,7 +2,7 @@ import { VBackupError } from '../errors/index.js';
 import { withAbortCode } from '../errors/with-abort-code.js';
 import type { Checkpoint, Guest, Journal, JsonObject, Snapshot, Warning } from '../hypervisor/index.js';
 import { atOnce } from '../pace/at-once.js';
-import { examineParents } from './audit/examine-parents.js';
+import { type Examination, examineParents } from './audit/examine-parents.js';
 import { backUpDisk, type DiskRecord } from './back-up-disk.js';
 import { checkSnapshot } from './check-snapshot.js';
 import { baseFault, decideLevel, type LevelDecision } from './decide-level.js';
@@ -19,6 +19,7 @@ const CLEANUP_TIMEOUT_MS = 300_000;
 const STOPPED_CLEANUP_TIMEOUT_MS = 10_000;
 
 type Audits = ReadonlyMap<string, ManifestAudit>;
+type Forgotten = Examination['forgotten'];
 
 /**
  * Backs one guest up, in the order of docs/architecture.md. What fails before the commit point leaves the previous backup
@@ -158,8 +159,8 @@ class BackupRun {
     const decision = decideLevel(level, { tip: place.tip, disks });
     const connections = this.#connections;
     const examined = { repository, place, auditShares, connections, onEvent, signal };
-    const { faults, audits } = await examineParents(decision, examined);
-    if (faults.size === 0) return { decision, audits };
+    const { faults, audits, forgotten } = await examineParents(decision, examined);
+    if (faults.size === 0) return { decision: withForgotten(decision, forgotten), audits };
     const full = decideLevel(level, { tip: place.tip, disks, faults });
     for (const { disk, reason, detail } of full.disks) {
       if (!faults.has(disk.id)) continue;
@@ -192,6 +193,11 @@ class BackupRun {
     this.#job.onEvent?.({ type: 'warning', disk, ...warning });
   }
 }
+
+const withForgotten = (decision: LevelDecision, forgotten: Forgotten): LevelDecision => ({
+  ...decision,
+  disks: decision.disks.map((each) => ({ ...each, forgotten: forgotten.get(each.disk.id) })),
+});
 
 /** Whether a later increment can stand on this backup. */
 const standsOn = ({ level }: LevelDecision): boolean => level === 'full' || level === 'inc';

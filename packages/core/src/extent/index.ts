@@ -1,2 +1,3 @@
 export * from './extent.js';
+export * from './extent-list.js';
 export * from './operations.js';

@@ -72,6 +72,11 @@ export function* subtract(left: Iterable<Extent>, right: Iterable<Extent>): Gene
   }
 }
 
+/** What either has. Both inputs are ascending and disjoint; so is the output, and no two of its extents touch. */
+export const unite = (left: readonly Extent[], right: readonly Extent[]): readonly Extent[] => [
+  ...coalesce([...left, ...right].toSorted((one, other) => one.offset - other.offset)),
+];
+
 /** The gaps of `range`: what `extents` (ascending, disjoint) leave of it. */
 export const complement = (extents: Iterable<Extent>, range: Extent): Generator<Extent> => subtract([range], extents);
 

@@ -183,12 +183,28 @@ export type Changes =
   /** Everything must be read. `reason` says why, if `since` was given and could not be used. */
   | { readonly kind: 'all'; readonly reason?: FullReason | undefined; readonly detail?: string | undefined }
   /** Only these bytes may differ from `since`: ascending, disjoint, clipped to the size. `method` is for the record. */
-  | { readonly kind: 'since'; readonly extents: readonly Extent[]; readonly method: string }
+  | {
+      readonly kind: 'since';
+      readonly extents: readonly Extent[];
+      readonly method: string;
+      /** Set where the record is cut off with a disk that is made smaller; missing where it never forgets. */
+      readonly forgetful?: ForgetfulRecord | undefined;
+    }
   /**
    * Nothing says what changed, or it says too much: these bytes (same promises as above) are read and compared with the
    * backup that `since` belongs to, and only what differs is stored.
    */
   | { readonly kind: 'compare'; readonly extents: readonly Extent[]; readonly method: string };
+
+/**
+ * A record of changes that is cut off with a disk that is made smaller, as QEMU's dirty bitmaps are: when the disk has grown again,
+ * it calls unchanged what was written there before, and what the cut made zero. What was not written since reads as zero then,
+ * and the device's allocation says so, but for the block in which the disk was cut.
+ */
+export interface ForgetfulRecord {
+  /** Bytes that the disk is allocated in at a time, a power of two: the clusters of its image. */
+  readonly blockLength: number;
+}
 
 /** Why a full backup was made where an increment might have been expected. Recorded in the manifest; only grows. */
 export type FullReason =

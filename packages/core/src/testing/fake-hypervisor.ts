@@ -2,6 +2,7 @@ import { VBackupError } from '../errors/index.js';
 import type {
   Changes,
   Checkpoint,
+  ForgetfulRecord,
   Guest,
   Hypervisor,
   JsonObject,
@@ -48,6 +49,8 @@ export class FakeHypervisor implements Hypervisor {
   onStep: (step: FakeStep) => void | Promise<void>;
   allocation: FakeAllocation | undefined;
   tracking: 'dirty' | 'none';
+  /** What it says of its records of changes; by default that they forget nothing. */
+  forgetful: ForgetfulRecord | undefined;
   /** The host's clock. */
   now: () => Date = () => new Date();
   #openReaders = 0;
@@ -175,7 +178,7 @@ function frozen(host: FakeHypervisor, disk: FakeDisk, since: Checkpoint | null):
     name,
     label,
     size,
-    changes: changesOf(disk, { base, tracking: host.tracking }),
+    changes: changesOf(disk, base, host),
     open: async () => {
       await host.onStep('open');
       return host.read(content);
@@ -183,16 +186,13 @@ function frozen(host: FakeHypervisor, disk: FakeDisk, since: Checkpoint | null):
   };
 }
 
-function changesOf(
-  disk: FakeDisk,
-  { base, tracking }: { readonly base: string | null; readonly tracking: 'dirty' | 'none' },
-): Changes {
+function changesOf(disk: FakeDisk, base: string | null, { tracking, forgetful }: FakeHypervisor): Changes {
   if (base === null) return { kind: 'all' };
   const whole = [{ offset: 0, length: disk.size }];
   if (tracking === 'none') return { kind: 'compare', extents: whole, method: 'digests' };
   const extents = disk.changedSince(base);
   if (extents === null) return { kind: 'all', reason: 'base-missing', detail: `no checkpoint ${base}` };
-  return { kind: 'since', extents, method: 'fake' };
+  return { kind: 'since', extents, method: 'fake', ...(forgetful === undefined ? {} : { forgetful }) };
 }
 
 const baseOf = (since: Checkpoint | null): string | null => (since === null ? null : text(since['name']));

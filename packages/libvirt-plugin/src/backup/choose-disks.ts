@@ -3,6 +3,10 @@ import { chooseDisk, type DiskChoice, type DomainDescription } from '../domain/i
 
 export type ReadChoice = Extract<DiskChoice, { readonly kind: 'tracked' | 'untracked' }>;
 
+/** Bytes per cluster of its image; null if they are not known. */
+export const clusterLengthOf = (choice: ReadChoice): number | null =>
+  choice.kind === 'tracked' ? (choice.clusterLength ?? null) : null;
+
 export interface ChosenDisks {
   readonly disks: readonly ReadChoice[];
   /** Target names of the domain's other disks. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
@@ -217,6 +217,77 @@ describe('backups of disks that are hard to follow', function () {
     assert.deepEqual(await guest.bitmaps('sda'), names, 'no bitmap is left that libvirt does not know');
   });
 
+  it('hold what was cut off when a disk was made smaller and larger again, of a guest that runs and of one that is off', async () => {
+    const below = join(lab.images, 'cut-below.qcow2');
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', below, '8M']);
+    await qemuIo(below, 'write -P 9 0 8M\n');
+    const guest = await define('cut', [
+      { target: 'vda', size: 8 * MIB },
+      { target: 'vdb', size: 8 * MIB, createOptions: `backing_file=${below},backing_fmt=qcow2` },
+      { target: 'vdc', size: 8 * MIB, createOptions: 'cluster_size=2M' },
+      { target: 'vdd', size: 8 * MIB, createOptions: 'cluster_size=4096' },
+      { target: 'vde', size: 8 * MIB, createOptions: 'cluster_size=128k,extended_l2=on' },
+    ]);
+    const targets = ['vda', 'vdb', 'vdc', 'vdd', 'vde'];
+    const { domain } = guest;
+    const resize = (target: string, size: number): Promise<string> =>
+      lab.virsh('blockresize', 'cut', target, `${size}B`);
+    const images = async (): Promise<ReadonlyMap<string, Buffer>> => {
+      const disks = new Map<string, Buffer>();
+      for (const target of targets) disks.set(target, await rawOf(domain.disk(target).path));
+      return disks;
+    };
+    /** A backup of the running guest, which is stopped after it. */
+    const backUpAndStop = async (expected: string): Promise<Manifest> => {
+      const manifest = await guest.backUp(hypervisor);
+      assert.equal(manifest.level, expected, JSON.stringify(manifest));
+      await domain.destroy({ graceful: true });
+      await guest.assertRestores(manifest, await images());
+      return manifest;
+    };
+    await domain.start();
+    for (const target of targets) await domain.dirty(target, `write -P 1 0 8M`);
+    assert.equal((await guest.backUp(hypervisor)).level, 'full');
+
+    // In the middle of a cluster; what is written before the cut is forgotten, what is written after it is not.
+    for (const target of targets) {
+      await domain.dirty(target, 'write -P 2 5M 64k');
+      await resize(target, 3 * MIB + 1024);
+      await resize(target, 8 * MIB);
+    }
+    await domain.dirty('vdb', `write -P 3 ${3 * MIB + 64 * KIB} ${5 * MIB - 64 * KIB}`);
+    await domain.dirty('vdc', 'write -P 3 5M 4k');
+    await domain.dirty('vdd', 'write -P 3 5M 4k');
+    const inc = await backUpAndStop('inc');
+    assert.deepEqual(
+      inc.disks.map(({ method }) => method),
+      targets.map(() => 'dirty-bitmap'),
+    );
+
+    for (const target of targets) {
+      const { path } = domain.disk(target);
+      await run('qemu-img', ['resize', '-q', '-f', 'qcow2', '--shrink', path, '1M']);
+      await run('qemu-img', ['resize', '-q', '-f', 'qcow2', path, '8M']);
+    }
+    const off = await guest.backUp(hypervisor);
+    assert.deepEqual([off.level, (await domain.state()).trim()], ['inc', 'shut off']);
+    await guest.assertRestores(off, await images());
+
+    await domain.start();
+    for (const target of targets) {
+      await domain.dirty(target, 'write -P 4 0 8M');
+      await resize(target, 2 * MIB);
+      await resize(target, 9 * MIB);
+    }
+    await backUpAndStop('inc');
+    await domain.start();
+    await resize('vda', 5 * MIB);
+    assert.equal((await backUpAndStop('full')).reason, 'disk-shrunk');
+    await domain.start();
+    const { readLength } = (await guest.backUp(hypervisor)).disks[0] ?? assert.fail();
+    assert.equal(readLength, 0, 'nothing changed, and nothing is copied');
+  });
+
   it('go on over an external snapshot, its commit, and a saved state', async () => {
     const guest = await begin('snap', [{ target: 'vda', size: 8 * MIB }]);
     await guest.write('vda', 2 * MIB, 64 * KIB, 0x22);
@@ -253,4 +324,13 @@ async function qemuIo(path: string, commands: string): Promise<void> {
   const child = spawn('qemu-io', ['-f', 'qcow2', '-t', 'unsafe', path], { stdio: ['pipe', 'ignore', 'inherit'] });
   child.stdin.end(commands);
   assert.deepEqual(await once(child, 'close'), [0, null]);
+}
+
+/** What an image holds that nobody has open. */
+async function rawOf(path: string): Promise<Buffer> {
+  const raw = `${path}.raw`;
+  await run('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', path, raw]);
+  const bytes = await readFile(raw);
+  await rm(raw);
+  return bytes;
 }

@@ -1,22 +1,26 @@
-import { type Changes, clip, coalesce, type Extent, type WithSignal } from '@vbackup/core';
+import { type Changes, clip, coalesce, type Extent, ExtentList, type WithSignal } from '@vbackup/core';
 import { type Base, changesWithoutBitmap, shrunk } from './base.js';
 import type { JobExport } from './context.js';
 
-/** So many extents of one disk are held in memory; beyond that, near ones are joined, with what lies between. */
-const EXTENT_LIMIT = 500_000;
-const FIRST_GAP = 64 * 1024;
+/** The bitmap's blocks, and QEMU's default for clusters: of an image that cannot be looked at, larger ones are not expected. */
+const USUAL_CLUSTER_LENGTH = 64 * 1024;
 
 export interface ChangesQuestion {
   readonly target: string;
   /** The meta context of the bitmap that has recorded since the base; null if there is none. */
   readonly context: string | null;
   readonly base: Base;
+  /** Bytes per cluster of the image; null if they are not known. */
+  readonly clusterLength: number | null;
 }
 
-/** What changed on a disk since the base. Dirty is whatever has a flag, known or not, and all that the disk has grown by. */
+/**
+ * What changed on a disk since the base. Dirty is whatever has a flag, known or not, and all that the disk has grown by. QEMU cuts a
+ * bitmap off with its disk (block/dirty-bitmap.c, bdrv_dirty_bitmap_truncate), and what grows again is clean.
+ */
 export async function readChanges(
   source: JobExport,
-  { target, context, base }: ChangesQuestion,
+  { target, context, base, clusterLength }: ChangesQuestion,
   options: WithSignal,
 ): Promise<Changes> {
   const { size } = source;
@@ -30,23 +34,15 @@ export async function readChanges(
   const grown = size > entry.size ? [{ offset: entry.size, length: size - entry.size }] : [];
   const all = [...dirty, ...grown].toSorted((left, right) => left.offset - right.offset);
   const extents = [...clip(coalesce(all), { offset: 0, length: size })];
-  return { kind: 'since', extents, method: 'dirty-bitmap' };
+  const forgetful = { blockLength: clusterLength ?? USUAL_CLUSTER_LENGTH };
+  return { kind: 'since', extents, method: 'dirty-bitmap', forgetful };
 }
 
 async function dirtyExtents(source: JobExport, context: string, options: WithSignal): Promise<readonly Extent[]> {
-  let extents: Extent[] = [];
-  let gap = 0;
-  for await (const { offset, length, flags } of source.blockStatus(
-    context,
-    { offset: 0, length: source.size },
-    options,
-  )) {
-    if (flags === 0) continue;
-    extents.push({ offset, length });
-    while (extents.length > EXTENT_LIMIT) {
-      gap = Math.max(FIRST_GAP, gap * 2);
-      extents = [...coalesce(extents, { gap })];
-    }
+  const list = new ExtentList();
+  const whole = { offset: 0, length: source.size };
+  for await (const { offset, length, flags } of source.blockStatus(context, whole, options)) {
+    if (flags !== 0) list.add({ offset, length });
   }
-  return extents;
+  return list.extents;
 }

@@ -54,7 +54,12 @@ describe('a snapshot of a libvirt domain', () => {
     {
       await using snapshot = await take({ since });
       assert.deepEqual(changesOf(snapshot), {
-        vda: { kind: 'since', method: 'dirty-bitmap', extents: [{ offset: 65_536, length: 65_536 }] },
+        vda: {
+          kind: 'since',
+          method: 'dirty-bitmap',
+          extents: [{ offset: 65_536, length: 65_536 }],
+          forgetful: { blockLength: 65_536 },
+        },
         vdb: { kind: 'compare', method: 'compare', extents: [{ offset: 0, length: MIB }] },
       });
       assert.equal(names().length, 2);
@@ -71,12 +76,30 @@ describe('a snapshot of a libvirt domain', () => {
     fixture.exports.sizes.set('vda', 2 * MIB);
     fixture.exports.dirty.set('vda', [{ offset: MIB - 512, length: 1024 }]);
     await using snapshot = await take({ since });
-    assert.deepEqual(snapshot.disks[0]?.changes, {
+    assert.partialDeepStrictEqual(snapshot.disks[0]?.changes, {
       kind: 'since',
       method: 'dirty-bitmap',
       extents: [{ offset: MIB - 512, length: MIB + 512 }],
     });
   });
+
+  for (const [what, bits, blockLength] of [
+    ['2 MiB', 21, 2 * MIB],
+    ['512 bytes', 9, 512],
+    ['a length that no qcow2 has', 63, 65_536],
+  ] as const) {
+    it(`says that the bitmap of an image with clusters of ${what} forgets in blocks of ${blockLength} bytes`, async () => {
+      const image = join(fixture.folder, 'image.qcow2');
+      fixture.domain.xml = fixture.domain.xml.replace('/nowhere/a.qcow2', image);
+      const header = Buffer.alloc(104);
+      header.write('QFI\xfb', 'latin1');
+      header.writeUInt32BE(3, 4);
+      header.writeUInt32BE(bits, 20);
+      await writeFile(image, header);
+      await using snapshot = await take({ since: await backUp() });
+      assert.partialDeepStrictEqual(snapshot.disks[0]?.changes, { kind: 'since', forgetful: { blockLength } });
+    });
+  }
 
   it('leaves the base where it is for a differential, and makes no checkpoint', async () => {
     const since = await backUp();

@@ -22,7 +22,7 @@ import { parseDomain } from '../domain/index.js';
 import { dirtyContext } from '../job/index.js';
 import { findBase, sinceOf } from './base.js';
 import { type BegunJob, beginJob } from './begin-job.js';
-import { type ChosenDisks, chooseDisks, type ReadChoice } from './choose-disks.js';
+import { type ChosenDisks, chooseDisks, clusterLengthOf, type ReadChoice } from './choose-disks.js';
 import { configurationOf } from './configuration.js';
 import type { JobExport, LibvirtContext } from './context.js';
 import { ExplainedReader } from './explained-reader.js';
@@ -30,8 +30,8 @@ import { parseGuestId } from './guest-id.js';
 import { type JobAccess, jobAccess, requireWay } from './job-access.js';
 import { isOfChain } from './job-files.js';
 import type { JobEntry } from './journal.js';
+import { lookAtImages } from './look-at-images.js';
 import { takeOffline } from './offline/take-offline.js';
-import { withoutBitmapsInOldImages } from './old-images.js';
 import { readChanges } from './read-changes.js';
 import { finishJob, undoJob } from './release.js';
 import { clearWay } from './running-job.js';
@@ -73,7 +73,7 @@ async function planSnapshot(
   const description = parseDomain(await libvirt.domainXml(domain, { signal }));
   const { exclude: excluded } = context.options;
   const wanted = chooseDisks(description, { only: place.disk, excluded, warn: context.warn });
-  const chosen = remote === null ? await withoutBitmapsInOldImages(wanted) : wanted;
+  const chosen = remote === null ? await lookAtImages(wanted) : wanted;
   const owner = { repositoryId, guestId: guest.id };
   return { libvirt, remote, facts, place, description, chosen, record, owner, request };
 }
@@ -123,8 +123,9 @@ async function disksOf(
     const dirty = since === null ? null : dirtyContext(disk.target);
     const contexts = dirty === null ? [] : [dirty];
     await using source = await context.openExport(connectOptions(access, disk.target, contexts, options));
-    const changes = await readChanges(source, { target: disk.target, context: dirty, base: job.base }, options);
-    const told = (error: unknown, asked?: WithSignal): Promise<unknown> => explain(error, watch, asked);
+    const asked = { target: disk.target, context: dirty, base: job.base, clusterLength: clusterLengthOf(choice) };
+    const changes = await readChanges(source, asked, options);
+    const told = (error: unknown, use?: WithSignal): Promise<unknown> => explain(error, watch, use);
     const open = async (use: OpenDiskOptions): Promise<ExplainedReader> =>
       new ExplainedReader(await openReader(context, { access, watch, target: disk.target }, use), told);
     disks.push({

@@ -3,7 +3,12 @@ import type { DomainDisk } from './domain-xml.js';
 /** What becomes of a disk in a backup. */
 export type DiskChoice =
   /** A dirty bitmap records what the guest writes. */
-  | { readonly kind: 'tracked'; readonly disk: DomainDisk }
+  | {
+      readonly kind: 'tracked';
+      readonly disk: DomainDisk;
+      /** Bytes per cluster of its image; missing until somebody has looked at it. */
+      readonly clusterLength?: number | undefined;
+    }
   /** It can be read, but nothing records what changes: an increment reads all of it and compares. */
   | { readonly kind: 'untracked'; readonly disk: DomainDisk; readonly reason: string }
   | {

@@ -14,6 +14,8 @@ export interface AuditOptions extends WithSignal {
   /** The disk in the backup that `disk.changes` counts from. */
   readonly parent: ImageReader;
   readonly share: AuditShare;
+  /** What the copy reads: ascending and disjoint. */
+  readonly changed: readonly Extent[];
   readonly connections: number;
   readonly onEvent?: OnEvent | undefined;
 }
@@ -26,15 +28,14 @@ export interface AuditResult {
 }
 
 /**
- * Reads a share of what a disk's changes leave out, and compares it with the parent.
+ * Reads a share of what a copy leaves out, and compares it with the parent.
  * @throws DamagedFrameError a frame of the parent cannot be read
  */
 export async function auditDisk(options: AuditOptions): Promise<AuditResult> {
-  const { disk, parent, share, signal, onEvent } = options;
-  const { size, changes } = disk;
-  if (changes.kind === 'all') return { length: 0, difference: null };
+  const { disk, parent, share, changed, signal, onEvent } = options;
+  const { size } = disk;
   const audited = (alignment: number): Iterable<Extent> =>
-    auditExtents({ size, changed: changes.extents, unit: copyUnitOf(alignment) }, share);
+    auditExtents({ size, changed, unit: copyUnitOf(alignment) }, share);
   if (totalLength(audited(1)) === 0) return { length: 0, difference: null };
   await using reader = await disk.open({ connections: options.connections, signal });
   const { alignment } = reader.limits;

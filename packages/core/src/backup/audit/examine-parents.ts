@@ -1,8 +1,9 @@
 import { type ErrorCode, VBackupError } from '../../errors/index.js';
-import type { Extent } from '../../extent/index.js';
-import type { SnapshotDisk, WithSignal } from '../../hypervisor/index.js';
+import { type Extent, unite } from '../../extent/index.js';
+import type { Changes, SnapshotDisk, WithSignal } from '../../hypervisor/index.js';
 import type { LevelDecision, Why } from '../decide-level.js';
 import type { OnEvent } from '../events.js';
+import { findForgotten } from '../forgotten/find-forgotten.js';
 import type { Manifest, ManifestAudit } from '../manifest.js';
 import type { Place, Repository } from '../repository.js';
 import { auditDisk } from './audit-disk.js';
@@ -33,36 +34,44 @@ export interface Examination {
   /** Why nothing can stand there, at the first disk where that is so. */
   readonly faults: ReadonlyMap<string, Why>;
   readonly audits: ReadonlyMap<string, ManifestAudit>;
+  /** What changed though the plugin's record says that it did not, of disks where that happens. */
+  readonly forgotten: ReadonlyMap<string, readonly Extent[]>;
 }
 
 /**
- * Opens what disks will be compared with, and audits them, before the level is final: disk after disk, until one is found
- * that makes a full of the whole guest necessary.
+ * Opens what disks will be compared with, looks for what their records forgot, and audits them, before the level is final: disk
+ * after disk, until one is found that makes a full of the whole guest necessary.
  */
 export async function examineParents(decision: LevelDecision, options: ExamineOptions): Promise<Examination> {
   const audits = new Map<string, ManifestAudit>();
+  const forgotten = new Map<string, readonly Extent[]>();
   const { tip } = options.place;
   for (const { disk, level } of decision.disks) {
     if (tip.kind !== 'backup' || (level !== 'inc' && level !== 'diff')) continue;
-    const fault = await faultOf(disk, { ...options, tip: tip.manifest, audits });
-    if (fault !== null) return { faults: new Map([[disk.id, fault]]), audits: new Map() };
+    const fault = await faultOf(disk, { ...options, tip: tip.manifest, audits, forgotten });
+    if (fault !== null) return { faults: new Map([[disk.id, fault]]), audits: new Map(), forgotten: new Map() };
   }
-  return { faults: new Map(), audits };
+  return { faults: new Map(), audits, forgotten };
 }
 
 interface DiskExamination extends ExamineOptions {
   readonly tip: Manifest;
   readonly audits: Map<string, ManifestAudit>;
+  readonly forgotten: Map<string, readonly Extent[]>;
 }
 
 async function faultOf(disk: SnapshotDisk, options: DiskExamination): Promise<Why | null> {
-  const { repository, place, tip, auditShares: shares, signal } = options;
-  if (disk.changes.kind !== 'compare' && shares === undefined) return null;
+  const { repository, place, tip, auditShares: shares, connections, signal } = options;
+  const { changes } = disk;
+  if (changes.kind === 'all' || (!mustBeRead(changes) && shares === undefined)) return null;
   try {
     await using parent = await repository.openImage(tip, disk.name, { signal });
+    const forgotten = await findForgotten({ disk, parent, connections, signal });
+    if (forgotten.length > 0) options.forgotten.set(disk.id, forgotten);
     if (shares === undefined) return null;
     const share = nextShare(place.history, { diskId: disk.id, shares });
-    const { length, difference } = await auditDisk({ ...options, disk, parent, share });
+    const changed = unite(changes.extents, forgotten);
+    const { length, difference } = await auditDisk({ ...options, disk, parent, share, changed });
     if (difference !== null) return missed(disk, tip, difference);
     options.audits.set(disk.id, { ...share, length });
     return null;
@@ -71,6 +80,10 @@ async function faultOf(disk: SnapshotDisk, options: DiskExamination): Promise<Wh
     return { reason: 'chain-damaged', detail: error.message };
   }
 }
+
+/** Whether an increment needs what the parent holds, or where it holds something. */
+const mustBeRead = (changes: Changes): boolean =>
+  changes.kind === 'compare' || (changes.kind === 'since' && changes.forgetful !== undefined);
 
 function missed(disk: SnapshotDisk, tip: Manifest, { offset, length }: Extent): Why {
   const method = disk.changes.kind === 'all' ? '' : ` to ${disk.changes.method}`;

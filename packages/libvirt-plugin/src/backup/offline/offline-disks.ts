@@ -13,6 +13,8 @@ export interface OfflineDisk {
   readonly target: string;
   readonly path: string;
   readonly format: string;
+  /** Bytes per cluster; null where the format has none. */
+  readonly clusterSize: number | null;
   readonly bitmaps: readonly DirtyBitmap[];
   /** The names of the bitmaps in the images that this one stands on: what they recorded is not in those above. */
   readonly bitmapsBelow: ReadonlySet<string>;
@@ -80,7 +82,7 @@ async function inspect(
   if (disk.disguise !== null) return disk.disguise;
   const local = localImage(disk);
   if (local === null) return `only libvirt can open an image of type ${disk.image.type}`;
-  const { bitmaps, encrypted, ...info } = await tools.info(local.path, { format: local.format, signal });
+  const { bitmaps, encrypted, clusterSize, ...info } = await tools.info(local.path, { format: local.format, signal });
   if (encrypted) return 'its image is encrypted';
   const bitmapsBelow = new Set<string>();
   let below: Pick<typeof info, 'backingPath' | 'backingFormat'> = info;
@@ -94,5 +96,5 @@ async function inspect(
     for (const bitmap of image.bitmaps) bitmapsBelow.add(bitmap.name);
     below = image;
   }
-  return { choice, ...local, bitmaps, bitmapsBelow };
+  return { choice, ...local, clusterSize, bitmaps, bitmapsBelow };
 }

@@ -65,9 +65,15 @@ describe('a snapshot of a libvirt domain that is off', () => {
     const since = await backUp();
     const base = nameOf(since);
     fixture.exports.dirty.set('vda', [{ offset: 65_536, length: 65_536 }]);
+    fixture.images.set(QCOW2, { clusterSize: 2 * MIB });
     await using snapshot = await take({ since });
     assert.deepEqual(changesOf(snapshot), {
-      vda: { kind: 'since', method: 'dirty-bitmap', extents: [{ offset: 65_536, length: 65_536 }] },
+      vda: {
+        kind: 'since',
+        method: 'dirty-bitmap',
+        extents: [{ offset: 65_536, length: 65_536 }],
+        forgetful: { blockLength: 2 * MIB },
+      },
       vdb: { kind: 'compare', method: 'compare', extents: [{ offset: 0, length: MIB }] },
     });
     assert.deepEqual(

@@ -105,10 +105,10 @@ async function makeCheckpoint(
 
 async function frozenDisk(source: ImageExport, base: Base, options: WithSignal): Promise<SnapshotDisk> {
   const { disk, client } = source;
-  const { target } = disk;
+  const { target, clusterSize: clusterLength } = disk;
   const bitmap = bitmapSince(base, disk);
   const dirty = bitmap === null ? null : bitmapContext(bitmap);
-  const changes = await readChanges(client, { target, context: dirty, base }, options);
+  const changes = await readChanges(client, { target, context: dirty, base, clusterLength }, options);
   const { size } = client;
   return { name: target, id: target, label: disk.path, size, changes, open: (use) => source.openReader(use) };
 }
