@@ -1,5 +1,6 @@
 import type { AllocationExtent, Extent } from '../extent/index.js';
 import type { WithSignal } from '../hypervisor/index.js';
+import type { Loan } from '../memory/loan.js';
 import type { FrameDigest } from './frame-digest/digest-algorithm.js';
 
 /** Where one disk of one backup is written. Calls come in ascending order of offset, and never overlap. */
@@ -40,6 +41,10 @@ export interface ImageReader extends AsyncDisposable {
   fingerprints(range: Extent, options?: WithSignal): AsyncIterable<Fingerprint>;
   /** Fills `target`; checks the digest of every frame that it touches. */
   read(offset: number, target: Buffer, options?: WithSignal): Promise<void>;
+  /**
+   * The bytes of a range where they lie, checked like those that are read; undefined where they must be copied: read them then.
+   */
+  lend?(range: Extent, options?: WithSignal): Promise<Loan | undefined>;
   /** Begins to load what will be asked for next, within its own bounds; missing where nothing is loaded before. */
   prefetch?(range: Extent): void;
 }

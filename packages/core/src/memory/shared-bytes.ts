@@ -15,6 +15,12 @@ export function fillZeros(target: Buffer, start: number, end: number): void {
   }
 }
 
+/** So many zeros, in parts that are never written to. */
+export const zeroParts = (length: number): Buffer[] =>
+  Array.from({ length: Math.ceil(length / ZEROS.length) }, (_, index) =>
+    ZEROS.subarray(0, Math.min(ZEROS.length, length - index * ZEROS.length)),
+  );
+
 /**
  * As `source.copy(target, at, from)`, and fast in shared memory as well.
  * @returns how many bytes fitted

@@ -34,6 +34,7 @@ export function diskExport(disk: ServedDisk): NbdExport {
     multiConn: disk.sequential !== true,
     preferredBlock: PREFERRED_BLOCK,
     read: (offset, target, options) => disk.read(offset, target, options),
+    ...(disk.lend && { lend: async (range, options) => disk.lend?.(range, options) }),
     ...(writes === undefined
       ? {}
       : {

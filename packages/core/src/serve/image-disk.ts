@@ -1,6 +1,7 @@
 import type { ImageReader } from '../backup/image.js';
 import type { AllocationExtent, Extent } from '../extent/index.js';
 import type { WithSignal } from '../hypervisor/index.js';
+import type { Loan } from '../memory/loan.js';
 import { ReadAhead } from './read-ahead.js';
 import type { ChangedSince, ServedDisk } from './served-disk.js';
 
@@ -11,7 +12,10 @@ export interface DiskLabel {
 }
 
 /** What is read of an image; `prefetch` where it can load frames before they are asked for. */
-export type ServedImage = Pick<ImageReader, 'size' | 'extents' | 'read' | 'prefetch' | typeof Symbol.asyncDispose>;
+export type ServedImage = Pick<
+  ImageReader,
+  'size' | 'extents' | 'read' | 'lend' | 'prefetch' | typeof Symbol.asyncDispose
+>;
 
 export interface ImageDiskParts extends DiskLabel {
   readonly image: ServedImage;
@@ -40,11 +44,20 @@ export class ImageDisk implements ServedDisk {
   }
 
   async read(offset: number, target: Buffer, options?: WithSignal): Promise<void> {
-    const next = this.#image.prefetch === undefined ? undefined : this.#ahead.next({ offset, length: target.length });
-    // What is asked for now is begun first.
-    const read = this.#image.read(offset, target, options);
+    await this.#goingOn({ offset, length: target.length }, () => this.#image.read(offset, target, options));
+  }
+
+  async lend(range: Extent, options?: WithSignal): Promise<Loan | undefined> {
+    if (this.#image.lend === undefined) return undefined;
+    return await this.#goingOn(range, () => this.#image.lend?.(range, options));
+  }
+
+  /** What is asked for now is begun first, then what comes next. */
+  #goingOn<Result>(range: Extent, begin: () => Promise<Result> | undefined): Promise<Result> | undefined {
+    const next = this.#image.prefetch === undefined ? undefined : this.#ahead.next(range);
+    const begun = begin();
     if (next !== undefined && next.offset < this.size) this.#image.prefetch?.(next);
-    await read;
+    return begun;
   }
 
   /** Zeros of a backup take no place in it: they are holes. */

@@ -23,6 +23,7 @@ export function observed(shown: NbdExport, { onUse, onError, onClose }: ExportOb
   return {
     ...shown,
     read: (offset, target, options) => told(() => shown.read(offset, target, options)),
+    ...(shown.lend && { lend: (range, options) => told(() => shown.lend?.(range, options)) }),
     ...(shown.write && { write: (offset, bytes, options) => told(() => shown.write?.(offset, bytes, options)) }),
     ...(shown.zero && { zero: (range, options) => told(() => shown.zero?.(range, options)) }),
     ...(shown.trim && { trim: (range, options) => told(() => shown.trim?.(range, options)) }),

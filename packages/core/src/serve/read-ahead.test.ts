@@ -21,6 +21,12 @@ describe('ReadAhead', () => {
     assert.equal(new ReadAhead().next({ offset: 0, length: 32 * MiB }), undefined);
   });
 
+  it('does not take one who asks twice for the same bytes for one who goes on', () => {
+    const ahead = new ReadAhead();
+    const range = { offset: 32 * MiB, length: MiB };
+    assert.deepEqual([ahead.next(range), ahead.next(range), ahead.next(range)], [undefined, undefined, undefined]);
+  });
+
   it('says nothing to who jumps about', () => {
     const ahead = new ReadAhead();
     for (let index = 0; index < 100; index += 1) {

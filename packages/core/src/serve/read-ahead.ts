@@ -12,7 +12,7 @@ const AHEAD = 4 * 1024 * 1024;
 interface Stream {
   /** Where the furthest request ended. */
   end: number;
-  /** Bytes that were read without a jump. */
+  /** How far it came without a jump. */
   run: number;
 }
 
@@ -23,9 +23,11 @@ export class ReadAhead {
 
   /** What should be loaded now that this was asked for; undefined for a reader that jumps. May lie beyond the disk's end. */
   next(range: Extent): Extent | undefined {
-    const stream = this.#find(range) ?? { end: 0, run: 0 };
-    stream.run += range.length;
-    stream.end = Math.max(stream.end, endOf(range));
+    const stream = this.#find(range) ?? { end: range.offset, run: 0 };
+    const end = Math.max(stream.end, endOf(range));
+    // Who asks twice for the same bytes has not moved.
+    stream.run += end - stream.end;
+    stream.end = end;
     this.#streams.push(stream);
     if (this.#streams.length > STREAM_COUNT) this.#streams.shift();
     return stream.run > range.length && stream.run >= PROOF ? { offset: stream.end, length: AHEAD } : undefined;

@@ -1,5 +1,6 @@
 import type { AllocationExtent, Extent } from '../extent/index.js';
 import type { WithSignal } from '../hypervisor/index.js';
+import type { Loan } from '../memory/loan.js';
 
 /**
  * A disk as it is shown to clients: opened once, shared by all of their connections. Calls may overlap in time, and come
@@ -16,6 +17,8 @@ export interface ServedDisk extends AsyncDisposable {
   readonly sequential?: boolean | undefined;
   /** Fills the whole of `target`, which belongs to the disk until the promise settles. Never wrong bytes. */
   read(offset: number, target: Buffer, options?: WithSignal): Promise<void>;
+  /** The bytes of a range where they lie. Undefined: they must be read. Missing: so must all. */
+  lend?(range: Extent, options?: WithSignal): Promise<Loan | undefined>;
   /**
    * Complete cover of `range`, ascending, found as it is asked for: who needs few extents stops early. Neighbours may be
    * of one kind.

@@ -3,16 +3,18 @@ import { join } from 'node:path';
 import { VBackupError } from '../../errors/index.js';
 import type { AllocationExtent, Extent } from '../../extent/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
-import { fillZeros } from '../../memory/shared-bytes.js';
+import { joinLoans, type Loan } from '../../memory/loan.js';
+import { fillZeros, zeroParts } from '../../memory/shared-bytes.js';
 import { SlotPool } from '../../memory/slot-pool.js';
 import { withIo } from '../../storage/io-error.js';
 import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
+import type { FrameRecord } from '../frame-index/frame-record.js';
 import { FrameIndexReader } from '../frame-index/index-reader.js';
 import type { Fingerprint, ImageReader } from '../image.js';
 import type { Manifest, ManifestDisk } from '../manifest.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
 import { type DiskLayer, diskLayers } from './disk-layers.js';
-import { FrameCache } from './frame-cache.js';
+import { FrameCache, type FrameOrigin } from './frame-cache.js';
 import { loadFrame, type StreamSource, storedSlotLength } from './frame-loader.js';
 import { type Segment, SegmentMap } from './segment-map.js';
 
@@ -113,9 +115,7 @@ export class ChainImageReader implements ImageReader {
   }
 
   async read(offset: number, target: Buffer, options: WithSignal = {}): Promise<void> {
-    if (offset < 0 || offset + target.length > this.size) {
-      throw new VBackupError('VB_INVALID_ARGUMENT', `cannot read ${target.length} bytes at ${offset} of ${this.size}`);
-    }
+    this.#requireInside({ offset, length: target.length });
     const reads: Promise<void>[] = [];
     try {
       for (const { offset: at, length, frame } of this.#map.segments({ offset, length: target.length })) {
@@ -134,6 +134,20 @@ export class ChainImageReader implements ImageReader {
       // Nobody writes to the target any more.
       await Promise.allSettled(reads);
     }
+  }
+
+  async lend(range: Extent, options: WithSignal = {}): Promise<Loan | undefined> {
+    this.#requireInside(range);
+    const segments: Segment[] = [];
+    for (const segment of this.#map.segments(range)) if (segments.push(segment) > LOAD_LIMIT) return undefined;
+    const settled = await Promise.allSettled(segments.map((segment) => this.#lendSegment(segment, options)));
+    const loan = joinLoans(settled.flatMap((each) => (each.status === 'fulfilled' ? (each.value ?? []) : [])));
+    const complete = settled.every((each) => each.status === 'fulfilled' && each.value !== undefined);
+    if (complete) return loan;
+    loan[Symbol.dispose]();
+    const failed = settled.find((each) => each.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return undefined;
   }
 
   /** Begins to load what will be asked for next, as far as there is nothing else to do; says nothing of what fails. */
@@ -156,6 +170,22 @@ export class ChainImageReader implements ImageReader {
     await this.#lease[Symbol.asyncDispose]();
   }
 
+  #requireInside({ offset, length }: Extent): void {
+    if (offset >= 0 && offset + length <= this.size) return;
+    throw new VBackupError('VB_INVALID_ARGUMENT', `cannot read ${length} bytes at ${offset} of ${this.size}`);
+  }
+
+  async #lendSegment({ offset, length, frame }: Segment, options: WithSignal): Promise<Loan | undefined> {
+    if (frame === null) return { parts: zeroParts(length), [Symbol.dispose]: () => undefined };
+    const { index, source } = this.#layerOf(frame);
+    const record = await index.record(frame.number);
+    const origin = this.#originOf(source, record);
+    const loan = await this.#cache.lend(this.#keyOf(frame), origin, options);
+    if (loan === undefined) return undefined;
+    const at = offset - record.offset;
+    return { ...loan, parts: loan.parts.map((bytes) => bytes.subarray(at, at + length)) };
+  }
+
   async #useFrame(
     frame: FrameOfLayer,
     use: (bytes: Buffer, start: number) => void,
@@ -163,6 +193,11 @@ export class ChainImageReader implements ImageReader {
   ): Promise<void> {
     const { index, source } = this.#layerOf(frame);
     const record = await index.record(frame.number);
+    const origin = this.#originOf(source, record);
+    await this.#cache.use(this.#keyOf(frame), { ...origin, use: (bytes) => use(bytes, record.offset) }, options);
+  }
+
+  #originOf(source: StreamSource, record: FrameRecord): FrameOrigin {
     const load = async (target: Buffer): Promise<void> => {
       const stored = await this.#stored.acquire();
       try {
@@ -171,8 +206,7 @@ export class ChainImageReader implements ImageReader {
         stored.release();
       }
     };
-    const { length, offset } = record;
-    await this.#cache.use(this.#keyOf(frame), { length, load, use: (bytes) => use(bytes, offset) }, options);
+    return { length: record.length, load };
   }
 
   #keyOf(frame: FrameOfLayer): string {

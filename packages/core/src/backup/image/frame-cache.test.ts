@@ -74,6 +74,47 @@ describe('FrameCache', () => {
     assert.equal(await second, 'b');
   });
 
+  const origin = (key: string) => ({ length: LENGTH, load: async (bytes: Buffer) => void bytes.fill(key) });
+
+  it('keeps a frame that is lent, whatever is loaded meanwhile, until it is back', async () => {
+    const all = cacheOf(4);
+    using _cache = all.cache;
+    {
+      using loan = await all.cache.lend('a', origin('a'));
+      for (const key of ['b', 'c', 'd', 'e', 'f']) await read(all, key);
+      assert.deepEqual(loan?.parts, [Buffer.alloc(LENGTH, 'a')]);
+      assert.equal(all.cache.has('a'), true);
+    }
+    for (const key of ['g', 'h', 'i', 'j']) await read(all, key);
+    assert.equal(all.cache.has('a'), false);
+  });
+
+  it('lends half of its memory, and has the rest of the frames to be looked at', async () => {
+    const all = cacheOf(4);
+    using _cache = all.cache;
+    const loans = [];
+    for (const key of ['a', 'b', 'c']) loans.push(await all.cache.lend(key, origin(key)));
+    assert.deepEqual(
+      loans.map((loan) => loan?.parts[0]?.toString('latin1', 0, 1)),
+      ['a', 'b', undefined],
+    );
+    for (const key of ['c', 'd', 'e', 'f']) assert.equal(await read(all, key), key);
+    assert.deepEqual(all.loads, ['d', 'e', 'f']);
+    loans[0]?.[Symbol.dispose]();
+    using again = await all.cache.lend('f', origin('f'));
+    assert.ok(again !== undefined);
+    loans[1]?.[Symbol.dispose]();
+  });
+
+  it('lends nothing that could not be loaded', async () => {
+    const all = cacheOf(2);
+    using _cache = all.cache;
+    const failing = { length: LENGTH, load: () => Promise.reject(new Error('damaged')) };
+    await assert.rejects(all.cache.lend('a', failing), /damaged/);
+    using again = await all.cache.lend('a', origin('a'));
+    assert.ok(again !== undefined);
+  });
+
   it('does not keep what could not be loaded, and tells everybody who waited for it', async () => {
     const all = cacheOf(1);
     using _cache = all.cache;
@@ -106,6 +147,9 @@ describe('FrameCache', () => {
               assert.equal(bytes.at(-1), key);
             };
             try {
+              using loan = await cache.lend(String(key), { length, load });
+              await new Promise(setImmediate);
+              for (const bytes of loan?.parts ?? []) use(bytes);
               await cache.use(String(key), { length, load, use });
             } catch (error) {
               assert.match(String(error), /damaged/);

@@ -1,5 +1,7 @@
 import type { WithSignal } from '../../hypervisor/index.js';
 import { BuddyBlocks } from '../../memory/buddy.js';
+import { LentBlocks } from '../../memory/lent-blocks.js';
+import type { Loan } from '../../memory/loan.js';
 import { spareMemory } from '../../memory/spare-memory.js';
 import { WaitingLine } from '../../memory/waiting-line.js';
 
@@ -13,8 +15,8 @@ export interface FrameCacheShape {
   readonly longest: number;
 }
 
-/** How a frame comes into the cache, and what is wanted of it. */
-export interface FrameUse {
+/** How a frame comes into the cache. */
+export interface FrameOrigin {
   /** In bytes. */
   readonly length: number;
   /**
@@ -22,6 +24,10 @@ export interface FrameUse {
    * that one who is gone must not abort it.
    */
   readonly load: (bytes: Buffer) => Promise<void>;
+}
+
+/** How a frame comes into the cache, and what is wanted of it. */
+export interface FrameUse extends FrameOrigin {
   /** Looks at the frame; it is gone when this returns. */
   readonly use: (bytes: Buffer) => void;
 }
@@ -39,6 +45,7 @@ interface Entry {
 export class FrameCache implements Disposable {
   readonly #memory: SharedArrayBuffer;
   readonly #blocks: BuddyBlocks;
+  readonly #lent: LentBlocks;
   /** In the order of their last use. */
   readonly #entries = new Map<string, Entry>();
   readonly #line = new WaitingLine<number, number>();
@@ -50,6 +57,7 @@ export class FrameCache implements Disposable {
     const length = Math.max(1, Math.floor(bytes / largest)) * largest;
     this.#memory = spareMemory.take(length);
     this.#blocks = new BuddyBlocks({ length, smallest: SMALLEST_BLOCK, largest });
+    this.#lent = new LentBlocks({ length, block: largest });
   }
 
   /** Whether the frame is there, or on its way. */
@@ -66,9 +74,26 @@ export class FrameCache implements Disposable {
       this.#forget(key, entry);
       throw error;
     } finally {
-      entry.users -= 1;
-      if (entry.users === 0 && this.#entries.get(key) !== entry) this.#blocks.give(entry.offset);
-      this.#serveLine();
+      this.#leave(key, entry);
+    }
+  }
+
+  /**
+   * Lends a frame, loaded if it is not there: it stays until the loan is disposed, once. Undefined where loans keep too much
+   * of the memory already: then the frame is there to be used.
+   */
+  async lend(key: string, parts: FrameOrigin, options: WithSignal = {}): Promise<Loan | undefined> {
+    const entry = this.#known(key) ?? (await this.#load(key, parts, options));
+    let lent = false;
+    try {
+      const bytes = await entry.bytes;
+      lent = this.#lent.take(entry.offset);
+      return lent ? { parts: [bytes], [Symbol.dispose]: () => this.#takeBack(key, entry) } : undefined;
+    } catch (error) {
+      this.#forget(key, entry);
+      throw error;
+    } finally {
+      if (!lent) this.#leave(key, entry);
     }
   }
 
@@ -80,6 +105,17 @@ export class FrameCache implements Disposable {
     if (this.#blocks.isIdle) spareMemory.give(this.#memory);
   }
 
+  #takeBack(key: string, entry: Entry): void {
+    this.#lent.give(entry.offset);
+    this.#leave(key, entry);
+  }
+
+  #leave(key: string, entry: Entry): void {
+    entry.users -= 1;
+    if (entry.users === 0 && this.#entries.get(key) !== entry) this.#blocks.give(entry.offset);
+    this.#serveLine();
+  }
+
   #known(key: string): Entry | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
@@ -89,7 +125,7 @@ export class FrameCache implements Disposable {
     return entry;
   }
 
-  async #load(key: string, { length, load }: FrameUse, options: WithSignal): Promise<Entry> {
+  async #load(key: string, { length, load }: FrameOrigin, options: WithSignal): Promise<Entry> {
     options.signal?.throwIfAborted();
     const free = this.#line.isEmpty ? this.#room(length) : undefined;
     const offset = free ?? (await this.#line.join(length, options.signal));

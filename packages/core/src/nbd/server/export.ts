@@ -1,5 +1,6 @@
 import type { Extent } from '../../extent/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
+import type { Loan } from '../../memory/loan.js';
 
 /** One extent of a meta context, as BLOCK_STATUS answers it. */
 export interface ContextExtent {
@@ -21,6 +22,8 @@ export interface NbdExport {
   readonly maximumBlock?: number | undefined;
   /** Fills the whole of `target`. */
   read(offset: number, target: Buffer, options?: WithSignal): Promise<void>;
+  /** The bytes of a range where they lie, for a reply without a copy. Undefined: they must be read. */
+  lend?(range: Extent, options?: WithSignal): Promise<Loan | undefined>;
   write?(offset: number, bytes: Buffer, options?: WithSignal & { readonly fua?: boolean }): Promise<void>;
   /** `hole`: may deallocate. */
   zero?(range: Extent, options?: WithSignal & { readonly fua?: boolean; readonly hole?: boolean }): Promise<void>;

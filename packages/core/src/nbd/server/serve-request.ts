@@ -51,12 +51,12 @@ export async function serveRequest(
   request: NbdRequest,
   bytes: Buffer,
   context: Agreement & { readonly signal: AbortSignal },
-): Promise<Buffer[]> {
-  const { disk, structured, signal } = context;
+): Promise<readonly Buffer[]> {
+  const { disk, signal } = context;
   switch (request.type) {
     case NBD_CMD_READ:
       if (bytes.length > 0) await disk.read(request.offset, bytes, { signal });
-      return readReply(request, bytes, structured);
+      return readReply(request, [bytes], context);
     case NBD_CMD_BLOCK_STATUS:
       return await statusReply(request, context);
     case NBD_CMD_FLUSH:
@@ -68,11 +68,16 @@ export async function serveRequest(
   return [encodeSimpleReply(request.cookie, 0)];
 }
 
-function readReply(request: NbdRequest, bytes: Buffer, structured: boolean): Buffer[] {
-  const { cookie } = request;
-  if (!structured) return [encodeSimpleReply(cookie, 0), bytes];
+/** The reply to a read; it refers to `content`. */
+export function readReply(
+  request: NbdRequest,
+  content: readonly Buffer[],
+  { structured }: Agreement,
+): readonly Buffer[] {
+  const { cookie, length } = request;
+  if (!structured) return [encodeSimpleReply(cookie, 0), ...content];
   // A chunk of content holds one byte at least.
-  return bytes.length === 0 ? [encodeDoneChunk(cookie)] : [encodeDataChunkHead(cookie, request), bytes];
+  return length === 0 ? [encodeDoneChunk(cookie)] : [encodeDataChunkHead(cookie, request), ...content];
 }
 
 async function change(

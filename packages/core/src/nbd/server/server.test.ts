@@ -60,6 +60,46 @@ describe('NbdServer', () => {
     }
   });
 
+  it('answers a long read with what the export lends, and gives it back when it has left', async () => {
+    const length = 128 * 1024;
+    const parts = [Buffer.alloc(100_000, 'a'), Buffer.alloc(length - 100_000, 'b')];
+    const state = { lent: 0, back: 0 };
+    const disk = exportOf({
+      lend: async (range) => {
+        if (range.offset > 0) return undefined;
+        state.lent += 1;
+        return { parts, [Symbol.dispose]: () => void (state.back += 1) };
+      },
+      read: async (_offset, target) => void target.fill('c'),
+    });
+    await using server = await listen(disk);
+    using client = await openRaw(server.address);
+    const content = async (offset: number, bytes: number): Promise<string> => {
+      client.send(clientRequest({ type: 0, offset, length: bytes }));
+      const reply = await client.take(REPLY_LENGTH + bytes);
+      return reply.toString('latin1', REPLY_LENGTH).replace(/(.)\1*/g, '$1');
+    };
+    assert.equal(await content(0, length), 'ab');
+    assert.equal(await content(512, length), 'c', 'what is not lent');
+    assert.equal(await content(0, 4096), 'c', 'what is short');
+    while (state.back < state.lent) await new Promise(setImmediate);
+    assert.deepEqual(state, { lent: 1, back: 1 });
+  });
+
+  it('answers a loan that fails as a read that fails, once', async () => {
+    const errors: unknown[] = [];
+    const fail = async (): Promise<never> => {
+      throw new VBackupError('VB_FRAME_DIGEST', 'digest differs');
+    };
+    await using server = await listen(exportOf({ lend: fail, read: fail }), {
+      onExportError: (error) => errors.push(error),
+    });
+    using client = await openRaw(server.address);
+    client.send(clientRequest({ type: 0, length: 65_536 }));
+    assert.equal((await client.take(REPLY_LENGTH)).readUInt32BE(4), 5);
+    assert.equal(errors.length, 1);
+  });
+
   it('opens an export once for a client that asks several times, and closes it once', async () => {
     const disk = new MemoryExport({ size: SIZE });
     let opened = 0;

@@ -1,4 +1,5 @@
 import { ProtocolError } from '../../errors/index.js';
+import type { Loan } from '../../memory/loan.js';
 import { NBD_CMD_DISC, NBD_CMD_READ, NBD_CMD_WRITE } from '../words.js';
 import { BufferPool } from './buffer-pool.js';
 import type { ByteBudget } from './byte-budget.js';
@@ -12,9 +13,13 @@ import {
   type NbdRequest,
   REQUEST_LENGTH,
 } from './request-codec.js';
-import { bytesHeldBy, serveRequest } from './serve-request.js';
+import { bytesHeldBy, readReply, serveRequest } from './serve-request.js';
 import { type Agreement, type BlockSizes, blockSizes } from './served-export.js';
 import type { NbdServerLimits } from './server-options.js';
+
+/** To copy less costs less than to hold it. */
+const SHORTEST_LOAN = 64 * 1024;
+const NOTHING = Buffer.alloc(0);
 
 export interface TransmissionOptions {
   readonly limits: NbdServerLimits;
@@ -113,27 +118,48 @@ export class Transmission {
     return bytes;
   }
 
+  /** The bytes are the export's own where it lends them, and a copy where it does not. */
   async #answerRead(request: NbdRequest): Promise<void> {
-    const buffer = this.#pool.take(request.length);
-    await this.#answer(request, undefined, buffer);
-    this.#pool.give(buffer);
+    let loan: Loan | undefined;
+    let copy: Buffer | undefined;
+    await this.#reply(request, async () => {
+      loan = await this.#lend(request);
+      if (loan !== undefined) return readReply(request, loan.parts, this.#agreement);
+      copy = this.#pool.take(request.length);
+      return await this.#serve(request, copy);
+    });
+    loan?.[Symbol.dispose]();
+    if (copy !== undefined) this.#pool.give(copy);
+  }
+
+  async #lend({ offset, length }: NbdRequest): Promise<Loan | undefined> {
+    if (length < SHORTEST_LOAN) return undefined;
+    return await this.#agreement.disk.lend?.({ offset, length }, { signal: this.#options.signal });
+  }
+
+  async #answer(request: NbdRequest, refusal: Refusal | undefined, bytes: Buffer = NOTHING): Promise<void> {
+    await this.#reply(request, async () =>
+      refusal === undefined ? await this.#serve(request, bytes) : this.#refused(request, refusal),
+    );
+  }
+
+  #serve(request: NbdRequest, bytes: Buffer): Promise<readonly Buffer[]> {
+    return serveRequest(request, bytes, { ...this.#agreement, signal: this.#options.signal });
   }
 
   /** Never fails: a connection that cannot be written to stops being read. */
-  async #answer(request: NbdRequest, refusal: Refusal | undefined, bytes: Buffer = Buffer.alloc(0)): Promise<void> {
+  async #reply(request: NbdRequest, work: () => Promise<readonly Buffer[]>): Promise<void> {
     try {
-      await this.#channel.write(
-        refusal === undefined ? await this.#serve(request, bytes) : this.#refused(request, refusal),
-      );
+      await this.#channel.write(await this.#orRefused(request, work));
     } catch (error) {
       this.#failure ??= { error };
       this.#channel.stopReading();
     }
   }
 
-  async #serve(request: NbdRequest, bytes: Buffer): Promise<Buffer[]> {
+  async #orRefused(request: NbdRequest, work: () => Promise<readonly Buffer[]>): Promise<readonly Buffer[]> {
     try {
-      return await serveRequest(request, bytes, { ...this.#agreement, signal: this.#options.signal });
+      return await work();
     } catch (error) {
       this.#options.onExportError(error);
       return this.#refused(request, refusalOf(error));
