@@ -5,7 +5,6 @@ import type { AllocationExtent, Extent } from '../../extent/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { joinLoans, type Loan } from '../../memory/loan.js';
 import { fillZeros, zeroParts } from '../../memory/shared-bytes.js';
-import { SlotPool } from '../../memory/slot-pool.js';
 import { withIo } from '../../storage/io-error.js';
 import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
 import type { FrameRecord } from '../frame-index/frame-record.js';
@@ -15,7 +14,7 @@ import type { Manifest, ManifestDisk } from '../manifest.js';
 import { sharedWorkers } from '../workers/worker-pool.js';
 import { type DiskLayer, diskLayers } from './disk-layers.js';
 import { FrameCache, type FrameOrigin } from './frame-cache.js';
-import { loadFrame, type StreamSource, storedSlotLength } from './frame-loader.js';
+import { fetchFrame, type StreamSource } from './frame-loader.js';
 import { type Segment, SegmentMap } from './segment-map.js';
 
 /** Frames that are read and decoded at once: two threads have work while the next frames come from the file. */
@@ -45,8 +44,9 @@ export class ChainImageReader implements ImageReader {
   readonly #map: SegmentMap;
   readonly #cache: FrameCache;
   readonly #ownsCache: boolean;
-  readonly #stored: SlotPool;
   readonly #lease = sharedWorkers.lease();
+
+  readonly #loading = new Set<Promise<void>>();
 
   /** Frames on their way that nobody waits for. */
   readonly #ahead = new Set<Promise<void>>();
@@ -58,7 +58,6 @@ export class ChainImageReader implements ImageReader {
     const frameLength = frameLengthOf(map.size);
     this.#cache = cache ?? new FrameCache({ bytes: slotCountOf(frameLength) * frameLength, longest: frameLength });
     this.#ownsCache = cache === undefined;
-    this.#stored = new SlotPool({ count: LOAD_LIMIT, length: storedSlotLength(frameLength) });
   }
 
   /**
@@ -164,8 +163,9 @@ export class ChainImageReader implements ImageReader {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#ahead);
+    // Workers read from the files that are closed here.
+    await Promise.allSettled(this.#loading);
     if (this.#ownsCache) this.#cache[Symbol.dispose]();
-    this.#stored[Symbol.dispose]();
     await closeLayers(this.#layers);
     await this.#lease[Symbol.asyncDispose]();
   }
@@ -198,15 +198,17 @@ export class ChainImageReader implements ImageReader {
   }
 
   #originOf(source: StreamSource, record: FrameRecord): FrameOrigin {
-    const load = async (target: Buffer): Promise<void> => {
-      const stored = await this.#stored.acquire();
-      try {
-        await loadFrame(source, record, { workers: sharedWorkers, stored: stored.buffer, target });
-      } finally {
-        stored.release();
-      }
-    };
-    return { length: record.length, load };
+    return { length: record.length, load: (target) => this.#load(source, record, target) };
+  }
+
+  async #load(source: StreamSource, record: FrameRecord, target: Buffer): Promise<void> {
+    const loading = fetchFrame(source, record, { workers: sharedWorkers, target });
+    this.#loading.add(loading);
+    try {
+      await loading;
+    } finally {
+      this.#loading.delete(loading);
+    }
   }
 
   #keyOf(frame: FrameOfLayer): string {

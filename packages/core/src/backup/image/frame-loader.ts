@@ -55,6 +55,30 @@ export async function loadFrame(
   if (!digest.equals(record.digest)) throw damaged('digest differs', undefined, 'VB_FRAME_DIGEST');
 }
 
+/**
+ * As {@link loadFrame}, read by the worker that decodes it. The file stays open until this settles.
+ * @throws DamagedFrameError VB_FRAME_DAMAGED, VB_FRAME_DIGEST
+ */
+export async function fetchFrame(
+  source: StreamSource,
+  record: FrameRecord,
+  { workers, target }: { readonly workers: WorkerPool; readonly target: Buffer },
+): Promise<void> {
+  const { fileOffset, storedLength, offset } = record;
+  const { algorithm, compressed } = source;
+  const damaged = (...[detail, cause, code = 'VB_FRAME_DAMAGED']: FaultParts) =>
+    new DamagedFrameError(code, placeOf(source, record), detail, cause);
+  if (target.length !== record.length) throw damaged(`frame of ${record.length} bytes is too long`);
+  const frame = { file: source.file.fd, fileOffset, storedLength, offset, compressed };
+  const { digest } = await workers.load({ algorithm, frame, output: target }).catch((error: unknown) => {
+    if (!(error instanceof VBackupError) || error.code === 'VB_INTERNAL') throw error;
+    throw error.code === 'VB_FRAME_DAMAGED' ? damaged(error.message, error) : damaged('the file cannot be read', error);
+  });
+  if (!digest.equals(record.digest)) throw damaged('digest differs', undefined, 'VB_FRAME_DIGEST');
+}
+
+type FaultParts = readonly [detail: string, cause?: unknown, code?: 'VB_FRAME_DAMAGED' | 'VB_FRAME_DIGEST'];
+
 /** Checks the header of a ZERO frame. @throws DamagedFrameError VB_FRAME_DAMAGED */
 export async function checkZeroFrame(source: StreamSource, record: FrameRecord): Promise<void> {
   const damaged = (detail: string, cause?: unknown) =>

@@ -6,6 +6,7 @@ import { lz4Compressor } from '../../sparse-stream/lz4.js';
 import { systemCode } from '../../storage/io-error.js';
 import { digestOf } from '../frame-digest/frame-digest.js';
 import { isJob, type Job, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
+import { readStoredFrame } from './stored-frame.js';
 
 // Runs in a worker thread: everything that costs processor time and needs no other thread's state. It reads regular
 // files only: a thread that is blocked on a socket could not be terminated.
@@ -47,6 +48,8 @@ function done(work: Work): Omit<WorkDone, 'id'> {
       return encode(work);
     case 'decode':
       return decode(work);
+    case 'load':
+      return load(work);
     case 'digest':
       return digestFile(work);
   }
@@ -66,6 +69,12 @@ function decode(work: Extract<Work, { kind: 'decode' }>): Omit<WorkDone, 'id'> {
   const output = bytesOf(work.output);
   lz4Compressor.decompressFramesInto(input, output, work.start);
   return { digest: digestOf(work.algorithm, output), length: output.length, adler32: 0 };
+}
+
+function load({ algorithm, frame, output: region }: Extract<Work, { kind: 'load' }>): Omit<WorkDone, 'id'> {
+  const output = bytesOf(region);
+  readStoredFrame(frame, output);
+  return { digest: digestOf(algorithm, output), length: output.length, adler32: 0 };
 }
 
 function digestFile({ path, sum }: Extract<Work, { kind: 'digest' }>): Omit<WorkDone, 'id'> {

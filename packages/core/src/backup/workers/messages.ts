@@ -1,4 +1,5 @@
 import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
+import type { StoredFrame } from './stored-frame.js';
 
 // No schema library here: a worker that loads one takes twice as long to start.
 
@@ -24,6 +25,13 @@ export type Work =
       readonly input: Region;
       readonly output: Region | null;
       readonly start: number;
+    }
+  /** Reads a frame from its file and decodes it to fill `output`; its digest. */
+  | {
+      readonly kind: 'load';
+      readonly algorithm: DigestAlgorithm;
+      readonly frame: StoredFrame;
+      readonly output: Region;
     }
   /** SHA-256 or Adler-32 of a whole file. */
   | { readonly kind: 'digest'; readonly path: string; readonly sum: 'sha256' | 'adler32' };

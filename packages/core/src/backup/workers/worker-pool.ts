@@ -4,6 +4,7 @@ import type { WithSignal } from '../../hypervisor/index.js';
 import { ioError } from '../../storage/io-error.js';
 import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 import { isResult, type Region, type Work, type WorkDone } from './messages.js';
+import type { StoredFrame } from './stored-frame.js';
 
 /** A whole file keeps a worker busy for as long as many frames. */
 const FILE_WEIGHT = 1000;
@@ -18,6 +19,14 @@ interface Member {
   readonly worker: Worker;
   readonly pending: Map<number, Pending>;
   load: number;
+}
+
+/** A frame that a worker reads and decodes. */
+export interface LoadWork {
+  readonly algorithm: DigestAlgorithm;
+  readonly frame: StoredFrame;
+  /** For the disk's bytes, exactly the frame's length; in shared memory. */
+  readonly output: Buffer;
 }
 
 /** What a worker found out about a frame's bytes. */
@@ -96,6 +105,12 @@ export class WorkerPool {
   async decode({ algorithm, input, output, start }: DecodeWork): Promise<FrameDone> {
     const regions = { input: regionOf(input), output: output === null ? null : regionOf(output) };
     const done = await this.#post({ kind: 'decode', algorithm, ...regions, start }, 1);
+    return { digest: Buffer.from(done.digest), length: done.length };
+  }
+
+  /** Reads a frame from its file, decodes it to fill the output, and says the digest of the disk's bytes. */
+  async load({ algorithm, frame, output }: LoadWork): Promise<FrameDone> {
+    const done = await this.#post({ kind: 'load', algorithm, frame, output: regionOf(output) }, 1);
     return { digest: Buffer.from(done.digest), length: done.length };
   }
 
