@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import { RequestError, VBackupError } from '../errors/index.js';
 import type { Channel, Receiver } from './channel.js';
 import type { NbdConnectOptions } from './connect-options.js';
@@ -33,6 +32,7 @@ export interface ConnectionLoss {
 }
 
 interface InFlight {
+  readonly cookie: bigint;
   readonly job: Job;
   readonly reply: Reply;
   readonly deadline: number;
@@ -46,8 +46,11 @@ export class NbdConnection implements Receiver {
   readonly #decoder: ReplyDecoder;
   readonly #owner: ConnectionOwner;
   readonly #timeoutMs: number;
-  /** Ascending by deadline: all have the same timeout. */
-  readonly #inFlight = new Map<bigint, InFlight>();
+  /**
+   * Ascending by deadline: all have the same timeout. Not a Map: where entries come and go it leaves tables that each hold the
+   * next, so that requests long answered stay until the next full collection, and that comes the sooner.
+   */
+  readonly #inFlight: InFlight[] = [];
   #bytes = 0;
   #cookie = 0n;
   #outgoing: { readonly cookie: bigint; readonly job: Job }[] = [];
@@ -64,7 +67,7 @@ export class NbdConnection implements Receiver {
     this.#timeoutMs = parts.timeoutMs;
     this.#owner = owner;
     this.#decoder = new ReplyDecoder({
-      find: (cookie) => this.#inFlight.get(cookie)?.reply,
+      find: (cookie) => this.#inFlight.find((entry) => entry.cookie === cookie)?.reply,
       structured: parts.negotiated.structured,
       contexts: parts.negotiated.contexts,
     });
@@ -91,8 +94,8 @@ export class NbdConnection implements Receiver {
 
   /** Whether a request of `length` bytes may be sent now. One that is longer than the bound goes alone. */
   hasRoom(length: number): boolean {
-    if (this.#ended || this.#inFlight.size >= MAX_REQUESTS_IN_FLIGHT) return false;
-    return this.#inFlight.size === 0 || this.#bytes + length <= MAX_BYTES_IN_FLIGHT;
+    if (this.#ended || this.#inFlight.length >= MAX_REQUESTS_IN_FLIGHT) return false;
+    return this.#inFlight.length === 0 || this.#bytes + length <= MAX_BYTES_IN_FLIGHT;
   }
 
   /** Jobs of one turn of the event loop leave in one write. */
@@ -100,7 +103,7 @@ export class NbdConnection implements Receiver {
     const cookie = ++this.#cookie;
     const { command, flags = 0, offset, length, target } = job.specification;
     const reply = new Reply({ cookie, command, flags, offset, length }, job, target);
-    this.#inFlight.set(cookie, { job, reply, deadline: performance.now() + this.#timeoutMs, abandoned: false });
+    this.#inFlight.push({ cookie, job, reply, deadline: performance.now() + this.#timeoutMs, abandoned: false });
     this.#bytes += weightOf(job);
     this.#outgoing.push({ cookie, job });
     if (this.#outgoing.length === 1) queueMicrotask(() => this.#flush());
@@ -112,7 +115,7 @@ export class NbdConnection implements Receiver {
    * the connection ends; else the answer is read and thrown away. False if the job is not on this connection.
    */
   abandon(job: Job): boolean {
-    const entry = [...this.#inFlight.values()].find((candidate) => candidate.job === job);
+    const entry = this.#inFlight.find((candidate) => candidate.job === job);
     if (entry === undefined) return false;
     entry.abandoned = true;
     if (job.specification.command === NBD_CMD_WRITE || this.#decoder.isReceiving(entry.reply)) {
@@ -126,7 +129,7 @@ export class NbdConnection implements Receiver {
   /** Says goodbye if nothing is in flight, and closes. Jobs in flight are lost. */
   async close(): Promise<void> {
     if (this.#ended) return;
-    if (this.#inFlight.size > 0) return this.destroy(new VBackupError('VB_NBD_CLOSED', 'the NBD client was closed'));
+    if (this.#inFlight.length > 0) return this.destroy(new VBackupError('VB_NBD_CLOSED', 'the NBD client was closed'));
     this.#finish();
     const goodbye = Buffer.alloc(REQUEST_LENGTH);
     encodeRequest({ cookie: ++this.#cookie, command: NBD_CMD_DISC, flags: 0, offset: 0, length: 0 }, goodbye, 0);
@@ -143,7 +146,8 @@ export class NbdConnection implements Receiver {
   }
 
   placed(length: number): void {
-    for (const reply of this.#decoder.placed(length)) this.#answered(reply);
+    const reply = this.#decoder.placed(length);
+    if (reply !== undefined) this.#answered(reply);
   }
 
   push(chunk: Buffer): void {
@@ -178,10 +182,11 @@ export class NbdConnection implements Receiver {
   }
 
   #answered(reply: Reply): void {
-    const entry = this.#inFlight.get(reply.request.cookie);
+    const at = this.#inFlight.findIndex((candidate) => candidate.reply === reply);
+    const entry = this.#inFlight[at];
     if (entry === undefined) return;
     if (reply.saysGoodbye) return this.destroy(new VBackupError('VB_NBD_DISCONNECTED', 'the NBD server shuts down'));
-    this.#inFlight.delete(reply.request.cookie);
+    this.#inFlight.splice(at, 1);
     this.#bytes -= weightOf(entry.job);
     if (!entry.abandoned) this.#owner.answered(this, entry.job, reply);
   }
@@ -194,7 +199,7 @@ export class NbdConnection implements Receiver {
 
   #checkTime(): void {
     this.#timer = undefined;
-    const oldest = this.#inFlight.values().next().value;
+    const [oldest] = this.#inFlight;
     if (oldest === undefined) return;
     const left = oldest.deadline - performance.now();
     if (left > 0) return this.#startTimer(Math.ceil(left));
@@ -212,13 +217,12 @@ export class NbdConnection implements Receiver {
     if (this.#ended) return;
     this.#finish();
     const jobs: Job[] = [];
-    for (const { job, reply, abandoned } of this.#inFlight.values()) {
+    for (const { job, reply, abandoned } of this.#inFlight.splice(0)) {
       if (abandoned) continue;
       if (this.#decoder.isReceiving(reply)) job.interruptions++;
       reply.abandon();
       jobs.push(job);
     }
-    this.#inFlight.clear();
     this.#bytes = 0;
     this.#owner.lost(this, { error, jobs, culprit: this.#culprit });
   }

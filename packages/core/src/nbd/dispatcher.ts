@@ -52,7 +52,7 @@ export class Dispatcher implements ConnectionOwner {
   /** The connection that is being made. */
   #opening: Promise<unknown> = Promise.resolve();
   /** Waiting for room, in order. */
-  #queue = new Set<Job>();
+  #queue: Job[] = [];
   #negotiated: Negotiated | undefined;
   #failure: Error | undefined;
   /** Writes that were confirmed, and how many of them a flush has made durable. */
@@ -101,8 +101,9 @@ export class Dispatcher implements ConnectionOwner {
       });
       const abort = () => this.#abort(job, signal);
       signal?.addEventListener('abort', abort, { once: true });
-      this.#queue.add(job);
-      this.#pump();
+      const connection = this.#queue.length === 0 ? this.#connectionFor(job) : undefined;
+      if (connection === undefined) this.#queue.push(job);
+      else connection.send(job);
     });
   }
 
@@ -134,7 +135,7 @@ export class Dispatcher implements ConnectionOwner {
       if (error === undefined) again.push(job);
       else job.reject(error);
     }
-    this.#queue = new Set([...again, ...this.#queue]);
+    this.#queue.unshift(...again);
     if (this.#failure !== undefined) return;
     if (!mayComeBack(loss.error)) return this.#fail(loss.error);
     this.#pump();
@@ -221,10 +222,10 @@ export class Dispatcher implements ConnectionOwner {
   }
 
   #pump(): void {
-    for (const job of this.#queue) {
+    for (let [job] = this.#queue; job !== undefined; [job] = this.#queue) {
       const connection = this.#connectionFor(job);
       if (connection === undefined) return;
-      this.#queue.delete(job);
+      this.#queue.shift();
       connection.send(job);
     }
   }
@@ -242,7 +243,9 @@ export class Dispatcher implements ConnectionOwner {
 
   #abort(job: Job, signal: AbortSignal | undefined): void {
     const error = signal === undefined ? new VBackupError('VB_ABORTED', 'aborted') : abortError(signal);
-    if (!this.#queue.delete(job)) {
+    const waits = this.#queue.indexOf(job);
+    if (waits >= 0) this.#queue.splice(waits, 1);
+    else {
       for (const { connection } of this.#lanes) if (connection?.abandon(job) === true) break;
     }
     job.reject(error);
@@ -255,9 +258,7 @@ export class Dispatcher implements ConnectionOwner {
   }
 
   #rejectQueue(error: Error): void {
-    const jobs = [...this.#queue];
-    this.#queue.clear();
-    for (const job of jobs) job.reject(error);
+    for (const job of this.#queue.splice(0)) job.reject(error);
   }
 }
 

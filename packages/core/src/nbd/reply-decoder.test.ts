@@ -118,9 +118,9 @@ describe('ReplyDecoder', () => {
     assert.equal(place?.length, 20);
     assert.equal(place?.buffer, targets[0]?.buffer);
     place?.fill('y');
-    assert.deepEqual([...decoder.placed(10)], []);
+    assert.equal(decoder.placed(10), undefined);
     assert.equal(decoder.place()?.length, 10);
-    assert.equal([...decoder.placed(10)].length, 1);
+    assert.notEqual(decoder.placed(10), undefined);
     assert.equal(targets[0]?.toString(), `${'x'.repeat(4)}${'y'.repeat(20)}`);
     assert.equal(decoder.place(), undefined);
   });

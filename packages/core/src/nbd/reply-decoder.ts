@@ -43,6 +43,9 @@ type State =
   | { readonly kind: 'body'; readonly chunk: Chunk; readonly need: number }
   | Payload;
 
+const HEADER: State = { kind: 'header' };
+const NO_BYTES = Buffer.alloc(0);
+
 interface Chunk {
   readonly reply: Reply;
   readonly type: number;
@@ -69,7 +72,7 @@ export class ReplyDecoder {
   /** A header or body that comes in parts, and how much of it is there. */
   #partial: Buffer | undefined;
   #partialLength = 0;
-  #state: State = { kind: 'header' };
+  #state: State = HEADER;
   #offset = 0;
 
   constructor(options: ReplyDecoderOptions) {
@@ -86,12 +89,12 @@ export class ReplyDecoder {
     return this.#state.kind === 'payload' && this.#state.reply === reply;
   }
 
-  /** The first `length` bytes of `place()` are there. Yields the reply if it is complete. */
-  *placed(length: number): Generator<Reply> {
+  /** The first `length` bytes of `place()` are there. @returns the reply, if it is complete */
+  placed(length: number): Reply | undefined {
     const state = this.#state;
     if (state.kind !== 'payload') throw new Error('no payload was awaited');
     this.#offset += length;
-    yield* this.#advance(state, length);
+    return this.#advance(state, length);
   }
 
   /**
@@ -108,7 +111,8 @@ export class ReplyDecoder {
         if (state.place !== undefined) chunk.copy(state.place, state.filled, at, at + length);
         at += length;
         this.#offset += length;
-        yield* this.#advance(state, length);
+        const complete = this.#advance(state, length);
+        if (complete !== undefined) yield complete;
         continue;
       }
       const need = needOf(state);
@@ -116,7 +120,8 @@ export class ReplyDecoder {
       at += piece.length;
       this.#offset += piece.length;
       const whole = this.#gather(piece, need);
-      if (whole !== undefined) yield* this.#decode(state, whole);
+      const complete = whole === undefined ? undefined : this.#decode(state, whole);
+      if (complete !== undefined) yield complete;
     }
   }
 
@@ -132,18 +137,19 @@ export class ReplyDecoder {
     return whole;
   }
 
-  *#decode(state: Exclude<State, Payload>, bytes: Buffer): Generator<Reply> {
-    if (state.kind === 'header') yield* this.#header(bytes);
-    else if (state.kind === 'length') yield* this.#chunkHeader(state.head, bytes.readUInt32BE(0));
-    else if (state.chunk.type === NBD_REPLY_TYPE_OFFSET_DATA) this.#startData(state.chunk, readUInt64BE(bytes, 0));
-    else yield* this.#chunk(state.chunk, bytes);
+  /** Each of these returns the reply that it completes, if it does. */
+  #decode(state: Exclude<State, Payload>, bytes: Buffer): Reply | undefined {
+    if (state.kind === 'header') return this.#header(bytes);
+    if (state.kind === 'length') return this.#chunkHeader(state.head, bytes.readUInt32BE(0));
+    if (state.chunk.type !== NBD_REPLY_TYPE_OFFSET_DATA) return this.#chunk(state.chunk, bytes);
+    return this.#startData(state.chunk, readUInt64BE(bytes, 0));
   }
 
-  *#header(bytes: Buffer): Generator<Reply> {
+  #header(bytes: Buffer): Reply | undefined {
     const magic = bytes.readUInt32BE(0);
     if (magic === NBD_STRUCTURED_REPLY_MAGIC && this.#options.structured) {
       this.#state = { kind: 'length', head: Buffer.from(bytes) };
-      return;
+      return undefined;
     }
     if (magic !== NBD_SIMPLE_REPLY_MAGIC) throw this.#broken('VB_NBD_REPLY_MAGIC', 'no reply of NBD starts here');
     const reply = this.#find(bytes);
@@ -151,12 +157,11 @@ export class ReplyDecoder {
     if (reply.request.command === NBD_CMD_READ) {
       if (this.#options.structured) throw this.#broken('VB_NBD_REPLY_MAGIC', `simple reply to "${reply.what}"`);
       if (errno === 0 && reply.request.length > 0) {
-        this.#receive(reply, reply.allData(), { length: reply.request.length, done: true });
-        return;
+        return this.#receive(reply, reply.allData(), { length: reply.request.length, done: true });
       }
     }
     if (errno !== 0) reply.fail({ errno, message: '' });
-    yield* this.#end(reply, true);
+    return this.#end(reply, true);
   }
 
   /**
@@ -166,7 +171,7 @@ export class ReplyDecoder {
    *     64 bits  cookie
    *     32 bits  length of what follows
    */
-  *#chunkHeader(head: Buffer, length: number): Generator<Reply> {
+  #chunkHeader(head: Buffer, length: number): Reply | undefined {
     const chunk: Chunk = {
       reply: this.#find(head),
       type: head.readUInt16BE(6),
@@ -174,8 +179,9 @@ export class ReplyDecoder {
       done: hasFlag(head.readUInt16BE(4), NBD_REPLY_FLAG_DONE),
     };
     const need = this.#bodyLength(chunk);
-    if (need === 0) yield* this.#chunk(chunk, Buffer.alloc(0));
-    else this.#state = { kind: 'body', chunk, need };
+    if (need === 0) return this.#chunk(chunk, NO_BYTES);
+    this.#state = { kind: 'body', chunk, need };
+    return undefined;
   }
 
   /** How much of a chunk is collected before it is looked at; refuses lengths that its type cannot have. */
@@ -190,11 +196,11 @@ export class ReplyDecoder {
     throw this.#broken('VB_NBD_REPLY_CHUNK', `chunk of type ${type} with ${length} bytes in answer to "${reply.what}"`);
   }
 
-  #startData({ reply, length, done }: Chunk, offset: number): void {
-    this.#receive(reply, reply.data({ offset, length: length - 8 }), { length: length - 8, done });
+  #startData({ reply, length, done }: Chunk, offset: number): undefined {
+    return this.#receive(reply, reply.data({ offset, length: length - 8 }), { length: length - 8, done });
   }
 
-  *#chunk({ reply, type, done }: Chunk, body: Buffer): Generator<Reply> {
+  #chunk({ reply, type, done }: Chunk, body: Buffer): Reply | undefined {
     if (type === NBD_REPLY_TYPE_OFFSET_HOLE) {
       reply.hole({ offset: readUInt64BE(body, 0), length: body.readUInt32BE(8) });
     } else if (type === NBD_REPLY_TYPE_BLOCK_STATUS) {
@@ -202,7 +208,7 @@ export class ReplyDecoder {
     } else if (type >= 0x8000) {
       this.#fault(reply, type, body);
     }
-    yield* this.#end(reply, done);
+    return this.#end(reply, done);
   }
 
   /**
@@ -225,21 +231,21 @@ export class ReplyDecoder {
   #receive(
     reply: Reply,
     place: Buffer | undefined,
-    options: { readonly length: number; readonly done: boolean },
-  ): void {
-    this.#state = { kind: 'payload', reply, place, ...options, filled: 0 };
+    { length, done }: { readonly length: number; readonly done: boolean },
+  ): undefined {
+    this.#state = { kind: 'payload', reply, place, length, done, filled: 0 };
   }
 
-  *#advance(state: Payload, length: number): Generator<Reply> {
+  #advance(state: Payload, length: number): Reply | undefined {
     state.filled += length;
-    if (state.filled === state.length) yield* this.#end(state.reply, state.done);
+    return state.filled === state.length ? this.#end(state.reply, state.done) : undefined;
   }
 
-  *#end(reply: Reply, done: boolean): Generator<Reply> {
-    this.#state = { kind: 'header' };
-    if (!done) return;
+  #end(reply: Reply, done: boolean): Reply | undefined {
+    this.#state = HEADER;
+    if (!done) return undefined;
     reply.finish();
-    yield reply;
+    return reply;
   }
 
   #contextOf(id: number): string {

@@ -22,7 +22,8 @@ export class Reply {
   readonly request: Request;
   readonly #subject: { readonly what: string };
   readonly #coverage = new Coverage();
-  readonly #statuses = new Map<string, readonly StatusExtent[]>();
+  /** By context; most replies have none. */
+  #statuses: Map<string, readonly StatusExtent[]> | undefined;
   #statusCount = 0;
   #target: Buffer | undefined;
   #fault: ServerFault | undefined;
@@ -72,7 +73,7 @@ export class Reply {
    */
   status(context: string, answer: Iterable<{ readonly length: number; readonly flags: number }>): void {
     if (this.request.command !== NBD_CMD_BLOCK_STATUS) throw this.#broken('VB_NBD_REPLY_STATUS', 'has a block status');
-    if (this.#statuses.has(context)) throw this.#broken('VB_NBD_REPLY_STATUS', 'has one context twice');
+    if (this.#statuses?.has(context) === true) throw this.#broken('VB_NBD_REPLY_STATUS', 'has one context twice');
     const extents: StatusExtent[] = [];
     const end = endOf(this.request);
     let offset = this.request.offset;
@@ -84,6 +85,7 @@ export class Reply {
       offset += length;
     }
     if (extents.length === 0) throw this.#broken('VB_NBD_REPLY_STATUS', 'has a context without extents');
+    this.#statuses ??= new Map();
     this.#statuses.set(context, extents);
   }
 
@@ -104,7 +106,7 @@ export class Reply {
 
   /** Extents of one context, ascending from the request's offset on; undefined if the server left it out. */
   statusOf(context: string): readonly StatusExtent[] | undefined {
-    return this.#statuses.get(context);
+    return this.#statuses?.get(context);
   }
 
   /** @throws ProtocolError VB_NBD_REPLY_INCOMPLETE if the server says that it is done and is not */
