@@ -1,4 +1,4 @@
-import { loadNbdUri, NbdClient } from '@vbackup/core/devices';
+import { loadNbdUri, NbdClient } from '@vbackup/core/nbd/device';
 
 // URI CONNECTIONS [print]: reads a whole export through the client into a few slots, as a copy does, and drops it; with `print`
 // it prints the bytes in order instead.

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { loadNbdUri, NbdClient } from '@vbackup/core/devices';
+import { loadNbdUri, NbdClient } from '@vbackup/core/nbd/device';
 
 // URI READS: reads so many blocks of 4 KiB, 32 at a time, at places that look random and are the same in every run.
 

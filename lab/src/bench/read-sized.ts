@@ -1,4 +1,4 @@
-import { NbdClient } from '@vbackup/core/devices';
+import { NbdClient } from '@vbackup/core/nbd/device';
 
 // PORT LENGTH [MODULE]: reads a whole export of this host in pieces of one length, one after the other: with our client, or with
 // the NbdClient of that module, Xen Orchestra's, which returns each piece in new memory.

@@ -1,4 +1,4 @@
-import type { FileTargetOptions, OpenTarget, Qcow2TargetOptions } from '@vbackup/core';
+import type { FileTargetOptions, NbdTargetOptions, OpenTarget, Qcow2TargetOptions } from '@vbackup/core';
 
 // Targets as the core has them. What each kind needs is loaded when the first of it is opened.
 
@@ -17,10 +17,10 @@ export const openQcow2Target =
   };
 
 export const openNbdTarget =
-  (uri: string): OpenTarget =>
+  (uri: string, options: NbdTargetOptions = {}): OpenTarget =>
   async (specification, opening) => {
-    const target = await import('@vbackup/core/nbd');
-    return target.openNbdTarget(uri)(specification, opening);
+    const target = await import('@vbackup/core/nbd/device');
+    return target.openNbdTarget(uri, options)(specification, opening);
   };
 
 export const openStreamTarget =

@@ -46,15 +46,16 @@ export async function coreWork(): Promise<Work> {
   const { findBackup, openRepository, readConfiguration } = await import('@vbackup/core/backup/repository');
   return {
     openRepository,
-    runBackup: async (job) => (await import('@vbackup/core/backup')).runBackup(job),
-    runRestore: async (job) => (await import('@vbackup/core/backup')).runRestore(job),
-    runRestoreInPlace: async (job) => (await import('@vbackup/core/backup')).runRestoreInPlace(job),
-    runVerify: async (job) => (await import('@vbackup/core/backup')).runVerify(job),
+    runBackup: async (job) => (await import('@vbackup/core/backup/run-backup')).runBackup(job),
+    runRestore: async (job) => (await import('@vbackup/core/backup/run-restore')).runRestore(job),
+    runRestoreInPlace: async (job) =>
+      (await import('@vbackup/core/backup/run-restore-in-place')).runRestoreInPlace(job),
+    runVerify: async (job) => (await import('@vbackup/core/backup/run-verify')).runVerify(job),
     findBackup,
     openFileTarget,
     openQcow2Target,
     savedImages: async (repository, manifest) =>
-      (await import('@vbackup/core/backup')).savedImages(repository, manifest),
+      (await import('@vbackup/core/backup/saved-images')).savedImages(repository, manifest),
     readConfiguration,
     openNbdTarget,
   };

@@ -32,4 +32,22 @@ describe('the entry for devices', () => {
     assert.ok(all.some((url) => url.includes('/node_modules/zod/')));
     assert.ok(devices.length * 2 < all.length, `${devices.length} of ${all.length}`);
   });
+
+  it('loads for an NBD export neither what maps files nor TLS, which takes longer than the client', () => {
+    const loaded = loadedBy('./nbd/device.js');
+    assert.ok(loaded.some((url) => url.endsWith('/nbd/client.js')));
+    assert.deepEqual(
+      loaded.filter((url) => /\/filemap\/|\/nbd\/server\/|^node:(tls|crypto|child_process)$/.test(url)),
+      [],
+    );
+  });
+
+  it('loads for a backup neither archives nor what reads them', () => {
+    const loaded = loadedBy('./backup/run-backup.js');
+    assert.ok(loaded.some((url) => url.endsWith('/copy-disk.js')));
+    assert.deepEqual(
+      loaded.filter((url) => /\/vma\/|\/backup\/archive\//.test(url)),
+      [],
+    );
+  });
 });

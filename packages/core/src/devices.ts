@@ -9,7 +9,5 @@ export { openFileReader } from './filemap/file-reader.js';
 export { openFilemap } from './filemap/open-filemap.js';
 export { type QemuMapOptions, qemuMapJson } from './filemap/qemu-map-json.js';
 export { sparseCopy } from './filemap/sparse-copy.js';
-export { NbdClient } from './nbd/client.js';
-export { type NbdTargetOptions, openNbdTarget } from './nbd/target.js';
-export { loadNbdUri } from './nbd/uri-loader.js';
+export { loadNbdUri, NbdClient, type NbdTargetOptions, openNbdTarget } from './nbd/device.js';
 export { IMAGE_HEAD_LENGTH, imageFormatOf } from './qemu/image-magic.js';

@@ -8,7 +8,7 @@ import type {
   WithSignal,
 } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
-import { NbdClient } from '@vbackup/core/nbd';
+import { NbdClient } from '@vbackup/core/nbd/device';
 
 /** A server may take one client only, and say nothing to a second one. */
 const FURTHER_HANDSHAKE_TIMEOUT_MS = 10_000;

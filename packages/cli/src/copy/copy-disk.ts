@@ -4,6 +4,7 @@ import type { CommandContext } from '../commands/command.js';
 import { limiterOf } from '../limit-rate.js';
 import { openReader } from '../map/open-reader.js';
 import type { Subject } from '../subject.js';
+import { openFileTarget, openNbdTarget } from '../targets.js';
 import { warnOfFormat } from '../warn-of-format.js';
 import { CopyProgress } from './copy-progress.js';
 
@@ -70,13 +71,13 @@ async function copyFile({ output, signal }: CommandContext, request: FileRequest
 async function copyByRequests(context: CommandContext, request: CopyRequest): Promise<CopyResult> {
   const { output, signal } = context;
   const { source, target, verify } = request;
-  const { copyDevice } = await import('@vbackup/core/devices');
+  const { copyDevice } = await import('@vbackup/core/backup/copy');
   const started = performance.now();
   await using reader = await open(context, source, request);
   const progress = new CopyProgress(output, { name: source.name, size: reader.size, phases: verify ? 2 : 1 });
   const { size, read, written } = await copyDevice({
     reader: await paced(reader, request),
-    openTarget: await targetOf(request),
+    openTarget: targetOf(request),
     label: source.name,
     onProgress: (done) => progress.at(0, done),
     signal,
@@ -104,10 +105,8 @@ const open = ({ output, signal }: CommandContext, place: Place, request: CopyReq
     onWarning: ({ code, message }) => output.warning(code, message),
   });
 
-async function targetOf({ target, force, connections = CONNECTIONS }: CopyRequest): Promise<OpenTarget> {
-  const { openFileTarget, openNbdTarget } = await import('@vbackup/core/devices');
-  return target.kind === 'nbd' ? openNbdTarget(target.name, { connections }) : openFileTarget(target.path, { force });
-}
+const targetOf = ({ target, force, connections = CONNECTIONS }: CopyRequest): OpenTarget =>
+  target.kind === 'nbd' ? openNbdTarget(target.name, { connections }) : openFileTarget(target.path, { force });
 
 interface Comparison {
   readonly source: BlockReader;

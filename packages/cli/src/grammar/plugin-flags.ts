@@ -32,6 +32,7 @@ export function checkPluginFlags(seen: Scan, used: readonly PluginDescription[],
 
 /** Flags that neither the grammar nor a plugin in use knows: perhaps those of another plugin without its name. */
 export function unknownFlags(seen: Scan, used: readonly PluginDescription[]): readonly string[] {
+  if (seen.flags.length === 0) return [];
   const known = flagsOf(used);
   return seen.flags.filter((flag) => !known.has(flag) && !known.has(positiveOf(flag)));
 }

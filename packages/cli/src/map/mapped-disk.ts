@@ -39,7 +39,7 @@ export async function openPath(subject: Subject & { kind: 'path' }, options: Ope
 
 /** An export of an NBD server; where the server does not know `base:allocation`, everything is data. */
 export async function openExport(uri: string, options: { readonly signal: AbortSignal }): Promise<MappedDisk> {
-  const { NbdClient, loadNbdUri } = await import('@vbackup/core/devices');
+  const { NbdClient, loadNbdUri } = await import('@vbackup/core/nbd/device');
   const client = await NbdClient.connect({ ...(await loadNbdUri(uri)), signal: options.signal });
   const { size, allocation } = client;
   const whole = { offset: 0, length: size };

@@ -13,10 +13,11 @@ export async function openReader(
   subject: Exclude<Subject, { kind: 'backup' }>,
   { signal, connections, onWarning }: OpenReaderOptions,
 ): Promise<BlockReader> {
-  const { NbdClient, loadNbdUri, openFileReader } = await import('@vbackup/core/devices');
   if (subject.kind === 'nbd') {
+    const { NbdClient, loadNbdUri } = await import('@vbackup/core/nbd/device');
     return NbdClient.connect({ ...(await loadNbdUri(subject.name)), connections, signal });
   }
   await checkExists(subject);
+  const { openFileReader } = await import('@vbackup/core/filemap');
   return openFileReader(subject.path, { onWarning, signal });
 }

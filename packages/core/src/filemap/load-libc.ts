@@ -1,5 +1,5 @@
 import type { Libc } from './libc.js';
-import { NativeLibc, type NativeModule } from './native-libc.js';
+import type { NativeModule } from './native-libc.js';
 
 /** The machines whose ioctl numbers and calling convention linux-words.ts and native-libc.ts know; all little-endian. */
 const ARCHITECTURES: readonly string[] = ['x64', 'arm64', 'riscv64', 'loong64'];
@@ -21,6 +21,7 @@ export function loadLibc(load?: () => Promise<NativeModule>): Promise<Libc | nul
 async function bind(load: () => Promise<NativeModule>): Promise<Libc | null> {
   if (process.platform !== 'linux' || !ARCHITECTURES.includes(process.arch)) return null;
   try {
+    const { NativeLibc } = await import('./native-libc.js');
     return new NativeLibc(await load());
   } catch {
     return null;

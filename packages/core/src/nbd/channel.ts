@@ -1,10 +1,12 @@
 import { connect, type Socket } from 'node:net';
-import { type TLSSocket, connect as tlsConnect } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { abortError, VBackupError } from '../errors/index.js';
 import { systemCode } from '../storage/io-error.js';
+import { addressText } from './address-text.js';
 import type { NbdAddress } from './connect-options.js';
-import { addressText, type TlsPlan, tlsError } from './tls.js';
+import type { TlsPlan } from './tls.js';
 import { type DirectReader, type DirectReading, readDirectly } from './tls-direct.js';
+import { tlsError } from './tls-error.js';
 
 /** Bytes that have no better place are received here; one page run of the loopback's usual segment. */
 const SCRATCH_LENGTH = 64 * 1024;
@@ -107,7 +109,7 @@ export class Channel {
   /** Moves into TLS. Nothing that came in clear is given to the receiver afterwards. */
   async startTls(plan: TlsPlan): Promise<void> {
     this.#raw.off('data', this.#pushed);
-    const socket = tlsConnect({ ...plan.options, socket: this.#raw });
+    const socket = plan.secure(this.#raw);
     this.#socket = socket;
     this.#watch(socket);
     await new Promise<void>((resolve, reject) => {
@@ -164,22 +166,28 @@ export class Channel {
 
   /** Where the bytes are, Node itself says: what it was given last and what it wrote to may be two things in TLS. */
   #received(length: number, buffer: Uint8Array): boolean {
-    this.#guard((receiver) => {
+    const receiver = this.#receiver;
+    if (this.#error !== undefined || receiver === undefined) return true;
+    try {
       if (buffer === this.#scratch) receiver.push(this.#scratch.subarray(0, length));
       else receiver.placed(length);
-    });
+    } catch (error) {
+      this.#fail(error);
+    }
     return true;
   }
 
-  readonly #pushed = (chunk: Buffer): void => this.#guard((receiver) => receiver.push(chunk));
-
-  #guard(take: (receiver: Receiver) => void): void {
-    if (this.#error !== undefined || this.#receiver === undefined) return;
+  readonly #pushed = (chunk: Buffer): void => {
+    if (this.#error !== undefined) return;
     try {
-      take(this.#receiver);
+      this.#receiver?.push(chunk);
     } catch (error) {
-      this.destroy(error instanceof Error ? error : new Error(String(error)));
+      this.#fail(error);
     }
+  };
+
+  #fail(error: unknown): void {
+    this.destroy(error instanceof Error ? error : new Error(String(error)));
   }
 
   #watch(socket: Socket): void {

@@ -1,9 +1,10 @@
 import { ByteQueue } from '../bytes/index.js';
 import { abortError, VBackupError } from '../errors/index.js';
+import { addressText } from './address-text.js';
 import { Channel, type Receiver } from './channel.js';
 import type { NbdConnectOptions } from './connect-options.js';
 import type { Dialogue, DialogueStep } from './dialogue.js';
-import { addressText, planTls, type TlsPlan } from './tls.js';
+import type { TlsPlan } from './tls.js';
 
 /** From the TCP connect to the first request, where the caller says nothing: xapi plugs a disk meanwhile. */
 export const DEFAULT_HANDSHAKE_TIMEOUT_MS = 60_000;
@@ -27,7 +28,7 @@ export async function converse<Result>(
   options: NbdConnectOptions,
   dialogue: Dialogue<Result>,
 ): Promise<Conversation<Result>> {
-  const plan = options.tls === undefined ? undefined : planTls(options.tls, options.address);
+  const plan = await planOf(options);
   const timeoutMs = options.handshakeTimeoutMs ?? DEFAULT_HANDSHAKE_TIMEOUT_MS;
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
@@ -41,6 +42,13 @@ export async function converse<Result>(
     const message = `the NBD server at ${addressText(options.address)} did not finish the handshake in ${timeoutMs} ms`;
     throw new VBackupError('VB_NBD_HANDSHAKE_TIMEOUT', message, { cause });
   }
+}
+
+/** Node's TLS takes longer to load than all of the client: only who asks for it waits for it. */
+async function planOf({ tls, address }: NbdConnectOptions): Promise<TlsPlan | undefined> {
+  if (tls === undefined) return undefined;
+  const { planTls } = await import('./tls.js');
+  return planTls(tls, address);
 }
 
 /** Carries a dialogue's reads and writes to a channel. */

@@ -1,15 +1,22 @@
 import { X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
-import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { isIP, type Socket } from 'node:net';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { VBackupError } from '../errors/index.js';
+import { addressText } from './address-text.js';
 import type { NbdAddress, NbdTls } from './connect-options.js';
 import { systemRoots } from './system-roots.js';
+import { untrusted } from './tls-error.js';
 
 /** How one connection moves into TLS, and what must hold before a byte is said in it. */
 export interface TlsPlan {
-  readonly options: ConnectionOptions;
+  /** Begins the handshake on a socket that is connected. */
+  readonly secure: (socket: Socket) => TLSSocket;
   /** @throws VBackupError VB_NBD_CERTIFICATE if the peer is not who it should be */
   readonly verify: (socket: TLSSocket) => void;
+}
+
+interface Demands extends Pick<TlsPlan, 'verify'> {
+  readonly options: ConnectionOptions;
 }
 
 const MINIMUM: ConnectionOptions = { minVersion: 'TLSv1.2' };
@@ -19,11 +26,16 @@ const MINIMUM: ConnectionOptions = { minVersion: 'TLSv1.2' };
  * @throws VBackupError VB_INVALID_ARGUMENT if a certificate cannot be read, or if nothing says which name to expect
  */
 export function planTls(tls: NbdTls, address: NbdAddress): TlsPlan {
+  const { options, verify } = demandsOf(tls, address);
+  return { secure: (socket) => connect({ ...options, socket }), verify };
+}
+
+function demandsOf(tls: NbdTls, address: NbdAddress): Demands {
   if (tls.kind === 'psk') return planPsk(tls);
   return tls.kind === 'pinned' ? planPinned(tls, address) : planX509(tls, address);
 }
 
-function planX509(tls: Extract<NbdTls, { kind: 'x509' }>, address: NbdAddress): TlsPlan {
+function planX509(tls: Extract<NbdTls, { kind: 'x509' }>, address: NbdAddress): Demands {
   const hostname = tls.hostname ?? (address.kind === 'tcp' ? address.host : undefined);
   if (hostname === undefined) {
     throw new VBackupError('VB_INVALID_ARGUMENT', `cannot check the certificate on ${addressText(address)}`, {
@@ -48,7 +60,7 @@ function planX509(tls: Extract<NbdTls, { kind: 'x509' }>, address: NbdAddress): 
  * The handshake proves that the peer has the key of its certificate; that this certificate is the pinned one, byte for
  * byte, is then all that is left to know. Names, issuers and dates say less, and XenServer's often do not match.
  */
-function planPinned(tls: Extract<NbdTls, { kind: 'pinned' }>, address: NbdAddress): TlsPlan {
+function planPinned(tls: Extract<NbdTls, { kind: 'pinned' }>, address: NbdAddress): Demands {
   const pinned = readCertificate(tls.certificate);
   const hostname = tls.hostname ?? (address.kind === 'tcp' ? address.host : undefined);
   return {
@@ -69,7 +81,7 @@ function planPinned(tls: Extract<NbdTls, { kind: 'pinned' }>, address: NbdAddres
 }
 
 /** Only the two who know the key can finish the handshake; a server that shows a certificate instead is refused. */
-function planPsk(tls: Extract<NbdTls, { kind: 'psk' }>): TlsPlan {
+function planPsk(tls: Extract<NbdTls, { kind: 'psk' }>): Demands {
   const refused = untrusted('it shows a certificate where a shared key was agreed on');
   return {
     options: {
@@ -94,27 +106,4 @@ function readCertificate(pem: string): X509Certificate {
   } catch (cause) {
     throw new VBackupError('VB_INVALID_ARGUMENT', 'cannot read the pinned certificate', { cause });
   }
-}
-
-function untrusted(reason: string, cause?: unknown): VBackupError {
-  return new VBackupError('VB_NBD_CERTIFICATE', `the NBD server did not prove who it is: ${reason}`, { cause });
-}
-
-/** Codes of OpenSSL's chain verification and of Node's name check, as `error.code`. */
-const TRUST_FAULTS = /CERT|ISSUER|SELF_SIGNED|CRL|CA_|_LEAF_|PATH_LENGTH|HOSTNAME_MISMATCH/;
-
-/** An error of the TLS handshake as ours. */
-export function tlsError(cause: unknown): VBackupError {
-  if (cause instanceof VBackupError) return cause;
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
-  const text = cause instanceof Error ? cause.message : String(cause);
-  // The server's alerts about our certificate (ERR_SSL_…) are no fault of its own.
-  if (!code.startsWith('ERR_SSL') && TRUST_FAULTS.test(code)) return untrusted(text, cause);
-  return new VBackupError('VB_NBD_TLS', `cannot agree on TLS with the NBD server: ${text}`, { cause });
-}
-
-/** An address for messages. */
-export function addressText(address: NbdAddress): string {
-  if (address.kind === 'unix') return address.path.replace('\0', '@');
-  return isIP(address.host) === 6 ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }

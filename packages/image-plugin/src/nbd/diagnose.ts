@@ -1,6 +1,6 @@
 import type { Diagnosis, WithSignal } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
-import { loadNbdUri, NbdClient } from '@vbackup/core/nbd';
+import { loadNbdUri, NbdClient } from '@vbackup/core/nbd/device';
 import type { NbdOptions } from './options.js';
 
 /** Connects to the export of `--nbd-uri` and tells what it can do. Reads nothing. */

@@ -10,7 +10,7 @@ import type {
   WithSignal,
 } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
-import { loadNbdUri } from '@vbackup/core/nbd';
+import { loadNbdUri } from '@vbackup/core/nbd/device';
 import { decideChanges } from '../decide-changes.js';
 import { evidenceOf } from '../dirty-bitmap.js';
 import { DiskSnapshot } from '../disk-snapshot.js';

@@ -1,4 +1,4 @@
-import { type PieceHasher, plainHasher } from '../../vma/index.js';
+import { type PieceHasher, plainHasher } from '../../vma/piece-digests.js';
 import { WorkerPool } from './worker-pool.js';
 
 /** Pieces that are hashed in this thread, before another one is started: in that time they are done. */
