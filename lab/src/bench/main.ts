@@ -1,8 +1,9 @@
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { type Absence, hold, isAbsence, rehearse, type Standing } from './contest.js';
 import { machineLines } from './machine.js';
-import { json, markdown, misses, standingLine } from './report.js';
+import { json, markdown, misses, standingLine, withNewer } from './report.js';
 import { holdFolder, type Scale } from './suite.js';
 import { SUITES } from './suites.js';
 
@@ -16,6 +17,7 @@ const USAGE = `npm run bench -- [options]
   --quick             small disks, one round: compares what comes out, and times nothing
   --json <file>       everything that was measured
   --markdown <file>   the table of docs/benchmarks.md
+  --append            keeps what that file has of other suites, run before
 `;
 
 const { values } = parseArgs({
@@ -26,6 +28,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     json: { type: 'string' },
     markdown: { type: 'string' },
+    append: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -74,10 +77,15 @@ async function run(): Promise<void> {
   if (scale.quick) return;
   const result = { standings, absences };
   if (values.json !== undefined) await writeFile(values.json, json(result, machine));
-  if (values.markdown !== undefined) await writeFile(values.markdown, markdown(result, machine));
+  if (values.markdown !== undefined) await writeTable(values.markdown, markdown(result, machine));
   const missed = misses(result);
   for (const miss of missed) say(`NOT MET: ${miss}`);
   if (missed.length > 0) process.exitCode = 1;
+}
+
+async function writeTable(path: string, table: string): Promise<void> {
+  const isMore = values.append && existsSync(path);
+  await writeFile(path, isMore ? withNewer(await readFile(path, 'utf8'), table) : table);
 }
 
 if (values.help) {

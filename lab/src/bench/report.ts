@@ -37,9 +37,47 @@ export function markdown({ standings, absences }: Result, machine: readonly stri
     verdictText(standing),
   ]);
   const lines = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
-  const missing = absences.map(({ name, absent }) => `- not run: ${name}: ${absent}`);
+  const missing = absences.map(({ name, absent }) => `${MISSING}${name}: ${absent}`);
   return [...machine.map((line) => `- ${line}`), '', ...lines, '', ...missing].join('\n');
 }
+
+/** What {@link markdown} made before, with newer rows in the place of those of the same work, and the others behind them. */
+export function withNewer(before: string, newer: string): string {
+  const [old, now] = [partsOf(before), partsOf(newer)];
+  const renewed = new Set([...now.rows, ...now.missing].map(workOf));
+  const merge = (kind: 'rows' | 'missing'): readonly string[] => {
+    const left = new Map(Map.groupBy(now[kind], workOf));
+    const lines: string[] = [];
+    for (const line of old[kind]) {
+      const work = workOf(line);
+      lines.push(...(renewed.has(work) ? (left.get(work) ?? []) : [line]));
+      left.delete(work);
+    }
+    return [...lines, ...[...left.values()].flat()];
+  };
+  return [...now.machine, '', ...now.head, ...merge('rows'), '', ...merge('missing')].join('\n');
+}
+
+const MISSING = '- not run: ';
+
+interface Parts {
+  readonly machine: readonly string[];
+  readonly head: readonly string[];
+  readonly rows: readonly string[];
+  readonly missing: readonly string[];
+}
+
+function partsOf(text: string): Parts {
+  const lines = text.split('\n');
+  const table = lines.filter((line) => line.startsWith('|'));
+  const notes = lines.filter((line) => line.startsWith('- '));
+  const [missing, machine] = [true, false].map((is) => notes.filter((line) => line.startsWith(MISSING) === is));
+  return { machine: machine ?? [], head: table.slice(0, 2), rows: table.slice(2), missing: missing ?? [] };
+}
+
+/** What a line of the table, or one below it, is about. */
+const workOf = (line: string): string =>
+  line.startsWith(MISSING) ? (line.slice(MISSING.length).split(': ')[0] ?? '') : (line.split(' | ')[0] ?? '').slice(2);
 
 /** One JSON object for machines. */
 export const json = (result: Result, machine: readonly string[]): string =>
