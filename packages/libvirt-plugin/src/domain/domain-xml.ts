@@ -7,6 +7,8 @@ export interface DomainDescription {
   readonly uuid: string;
   readonly disks: readonly DomainDisk[];
   readonly bootFiles: readonly BootFile[];
+  /** The path of QEMU; null where libvirt chooses it. */
+  readonly emulator: string | null;
 }
 
 /** A file on the host that the domain starts from. */
@@ -49,11 +51,13 @@ const MAX_CHAIN_LENGTH = 200;
 /** @throws VBackupError VB_LIBVIRT_XML */
 export function parseDomain(text: string): DomainDescription {
   const root = parseXml(text, 'domain');
+  const devices = childOf(root, 'devices');
   return {
     name: textOf(childOf(root, 'name')) ?? '',
     uuid: textOf(childOf(root, 'uuid')) ?? '',
-    disks: childrenOf(childOf(root, 'devices'), 'disk').flatMap((disk) => diskOf(disk)),
+    disks: childrenOf(devices, 'disk').flatMap((disk) => diskOf(disk)),
     bootFiles: bootFilesOf(childOf(root, 'os')),
+    emulator: textOf(childOf(devices, 'emulator')),
   };
 }
 

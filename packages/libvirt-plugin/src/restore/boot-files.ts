@@ -1,5 +1,5 @@
 import { access } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { VBackupError } from '@vbackup/core';
 import type { SavedDomain } from './saved-domain.js';
 
@@ -16,6 +16,8 @@ export interface PlaceRequest {
   /** The name of the domain that is made. */
   readonly name: string;
   readonly force: boolean;
+  /** Paths of the disks: no file of the backup may take their place, whatever the definition calls it. */
+  readonly disks: readonly string[];
 }
 
 /**
@@ -25,20 +27,37 @@ export interface PlaceRequest {
  */
 export async function placeBootFiles(
   { description, bootFiles }: SavedDomain,
-  { folder, name, force }: PlaceRequest,
+  { folder, name, force, disks }: PlaceRequest,
 ): Promise<readonly PlacedFile[]> {
   const placed: PlacedFile[] = [];
+  const taken = new Set<string>([folder, dirname(folder), ...disks]);
   for (const { kind, path: was } of description.bootFiles) {
     const content = bootFiles.get(was);
     if (content === undefined || (kind !== 'nvram' && (await exists(was)))) continue;
-    const own = `${name}_VARS${extname(was) || '.fd'}`;
-    const path = join(folder, kind === 'nvram' ? own : basename(was));
+    let own = kind === 'nvram' ? `${name}_VARS${extname(was) || '.fd'}` : basename(was);
+    // Two of them may be called alike in their folders, or like a disk; or `..`, as no honest definition has it.
+    while (taken.has(join(folder, own))) own = `${kind}-${own}`;
+    const path = join(folder, own);
+    taken.add(path);
     if (!force && (await exists(path))) {
       throw new VBackupError('VB_TARGET_EXISTS', `${path} exists`, { cure: 'name another folder, or use --force' });
     }
     placed.push({ was, path, content });
   }
   return placed;
+}
+
+/** Paths of files that the domain needs and that are neither on this host nor written beside the disks. */
+export async function missingFiles(
+  { description }: SavedDomain,
+  placed: readonly PlacedFile[],
+): Promise<ReadonlySet<string>> {
+  const missing = new Set<string>();
+  const { bootFiles, emulator } = description;
+  for (const path of [...bootFiles.map((file) => file.path), ...(emulator === null ? [] : [emulator])]) {
+    if (!placed.some(({ was }) => was === path) && !(await exists(path))) missing.add(path);
+  }
+  return missing;
 }
 
 /** Target names of drives whose medium is a file that is not there. */

@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import type { Element } from '@xmldom/xmldom';
-import { attributeOf, childOf, childrenOf, removeChildren, setText } from '../xml/index.js';
+import { attributeOf, childOf, childrenOf, removeChildren, setText, textOf } from '../xml/index.js';
 
 export interface OwnIdentity {
   readonly uuid: string;
@@ -14,8 +14,9 @@ const CHARACTER_DEVICES = ['serial', 'parallel', 'console', 'channel'] as const;
 /**
  * Makes a domain one that can run beside the one that it is a copy of: what only one of them can have is taken away, so that
  * libvirt gives it another, or gets a new place.
+ * @returns what the user should know
  */
-export function giveIdentity(root: Element, { uuid, name, folder }: OwnIdentity): void {
+export function giveIdentity(root: Element, { uuid, name, folder }: OwnIdentity): readonly string[] {
   const nameElement = childOf(root, 'name');
   if (nameElement !== undefined) setText(nameElement, name);
   const uuidElement = childOf(root, 'uuid');
@@ -31,12 +32,32 @@ export function giveIdentity(root: Element, { uuid, name, folder }: OwnIdentity)
   }
   for (const screen of childrenOf(devices, 'graphics')) {
     screen.removeAttribute('socket');
+    freePorts(screen);
     for (const listen of childrenOf(screen, 'listen')) listen.removeAttribute('socket');
   }
   for (const cid of childrenOf(childOf(devices, 'vsock'), 'cid')) {
     cid.removeAttribute('address');
     cid.setAttribute('auto', 'yes');
   }
+  for (const store of childrenOf(devices, 'pstore')) removeChildren(store, 'path');
+  return dropFileMemory(devices);
+}
+
+/** A port that the user chose is in use as long as the other domain runs. */
+function freePorts(screen: Element): void {
+  const ports = ['port', 'tlsPort', 'websocket'].filter((port) => screen.hasAttribute(port));
+  for (const port of ports) screen.removeAttribute(port);
+  if (ports.length > 0) screen.setAttribute('autoport', 'yes');
+}
+
+/** Memory that is a file, as of an NVDIMM: two domains would write to one. */
+function dropFileMemory(devices: Element | undefined): readonly string[] {
+  return childrenOf(devices, 'memory').flatMap((memory) => {
+    const path = textOf(childOf(memory, 'source', 'path'));
+    if (path === null) return [];
+    devices?.removeChild(memory);
+    return [`the memory in ${path} is not in the backup, and not part of the new domain`];
+  });
 }
 
 /** libvirt makes a new address, a new device on the host, and new ports of the switch. */

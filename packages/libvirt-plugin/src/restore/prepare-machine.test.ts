@@ -110,6 +110,8 @@ describe('prepareMachine', () => {
       ],
       ['a backup of something else', 'VB_LIBVIRT_NO_DEFINITION', () => prepare({ configuration: [] })],
       ['a name that is a path', 'VB_INVALID_ARGUMENT', () => prepare({ name: '../etc/x' })],
+      ['a name that no XML can hold', 'VB_INVALID_ARGUMENT', () => prepare({ name: 'a\u0001b' })],
+      ['a name that is too long for a file', 'VB_INVALID_ARGUMENT', () => prepare({ name: 'ü'.repeat(101) })],
       [
         'another host that only libvirt knows of, by an alias or as its default',
         'VB_LIBVIRT_REMOTE',
@@ -149,15 +151,75 @@ describe('prepareMachine', () => {
     await assert.rejects(fixture.hypervisor().prepareMachine(asked), { code: 'VB_TARGET_EXISTS' });
   });
 
+  it('lets no file of the backup take the place of a disk, of another one, or of a folder', async () => {
+    lose();
+    const os = '<kernel>/nowhere/vda.qcow2</kernel><initrd>/nowhere/..</initrd><dtb>/elsewhere/vda.qcow2</dtb>';
+    const record = { boot: { k: '/nowhere/vda.qcow2', i: '/nowhere/..', d: '/elsewhere/vda.qcow2' } };
+    const base = request({ xml: xmlOf(os), record, force: true });
+    const saved = ['k', 'i', 'd'].map((name) => ({ name, content: Buffer.from(name) }));
+    await writeFile(join(folder, 'vda.qcow2'), 'the disk');
+    const machine = await fixture
+      .hypervisor()
+      .prepareMachine({ ...base, configuration: [...base.configuration, ...saved] });
+    await machine.define();
+    const names = ['vda.qcow2', 'kernel-vda.qcow2', 'initrd-..', 'dtb-vda.qcow2'];
+    const contents = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
+    assert.deepEqual(contents, ['the disk', 'k', 'i', 'd']);
+  });
+
+  it('has libvirt try the definition before anything is restored, and leaves nothing of that', async () => {
+    lose();
+    fixture.libvirt.fail('defineDomain', 67);
+    await assert.rejects(prepare(), { code: 'VB_LIBVIRT_DEFINE', message: /nothing is restored/ });
+    await prepare();
+    assert.deepEqual(fixture.libvirt.domains, []);
+    const [, , tried] = fixture.libvirt.calls.filter((call) => /define/i.test(call));
+    assert.match(tried ?? '', /undefineDomain/);
+  });
+
+  for (const [what, name, change, why] of [
+    [
+      'was started',
+      undefined,
+      () => void (fixture.domain.facts = { ...fixture.domain.facts, state: 'running', active: true }),
+      /web runs/,
+    ],
+    [
+      'got a namesake',
+      'copy',
+      () => void fixture.libvirt.addDomain({ name: 'copy' }, xmlOf('', 'x')),
+      /another domain is called copy/,
+    ],
+  ] as const) {
+    it(`replaces nothing where the domain ${what} while its disks were restored`, async () => {
+      fixture.domain.facts = { ...fixture.domain.facts, state: 'shut-off', active: false };
+      const before = fixture.domain.xml;
+      const machine = await prepare(name === undefined ? { force: true } : { name });
+      change();
+      await assert.rejects(machine.define(), { code: 'VB_LIBVIRT_DEFINE', message: why });
+      assert.equal(fixture.domain.xml, before);
+    });
+  }
+
+  it('says that the domain is there where only its checkpoints could not be forgotten', async () => {
+    fixture.domain.facts = { ...fixture.domain.facts, state: 'shut-off', active: false };
+    const machine = await prepare({ force: true });
+    fixture.libvirt.fail('listCheckpoints', 1);
+    assert.equal((await machine.define()).name, 'web');
+    assert.match(fixture.warnings.at(-1)?.message ?? '', /web is defined, but libvirt still has its old checkpoints/);
+  });
+
   it('keeps the disks where libvirt does not take the definition, and says how to go on', async () => {
     lose();
     const machine = await prepare();
     fixture.libvirt.fail('defineDomain', 67);
-    const definition = join(folder, 'web.xml');
+    await writeFile(join(folder, 'web.xml'), 'of someone else');
+    const definition = join(folder, 'web-2.xml');
     await assert.rejects(machine.define(), {
       code: 'VB_LIBVIRT_DEFINE',
-      cure: new RegExp(`virsh define ${definition}`),
+      cure: new RegExp(`virsh define '${definition}'`),
     });
     assert.match(await readFile(definition, 'utf8'), /vda\.qcow2/);
+    assert.equal(await readFile(join(folder, 'web.xml'), 'utf8'), 'of someone else');
   });
 });

@@ -1,27 +1,24 @@
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import {
-  type DefinedMachine,
   type MachineRequest,
   type PreparedMachine,
   UnsupportedError,
   VBackupError,
   type WithSignal,
-  writeDurably,
 } from '@vbackup/core';
 import type { LibvirtContext } from '../backup/context.js';
 import { remoteUri } from '../backup/uri.js';
-import { isOurs } from '../checkpoint/index.js';
-import type { DomainFacts, LibvirtConnection } from '../connection/index.js';
-import { emptiedDrives, type PlacedFile, placeBootFiles } from './boot-files.js';
+import { emptiedDrives, missingFiles, placeBootFiles } from './boot-files.js';
+import { defineMachine } from './define-machine.js';
 import { freePlace, refuseUsedImages } from './free-place.js';
-import { restoredDomainXml } from './restored-domain-xml.js';
+import { type RestoredDomain, restoredDomainXml } from './restored-domain-xml.js';
 import { savedDomain } from './saved-domain.js';
+import { tryDefinition } from './try-definition.js';
 
 /**
  * Looks whether a domain can be defined with disks that are restored, and changes its definition for them.
  * @throws VBackupError VB_LIBVIRT_NO_DEFINITION, VB_LIBVIRT_DEFINED, VB_LIBVIRT_RUNNING, VB_LIBVIRT_SAVED_STATE,
- * VB_LIBVIRT_IMAGE_USED, VB_LIBVIRT_REMOTE, VB_TARGET_EXISTS
+ * VB_LIBVIRT_IMAGE_USED, VB_LIBVIRT_REMOTE, VB_LIBVIRT_DEFINE, VB_TARGET_EXISTS
  */
 export async function prepareMachine(
   context: LibvirtContext,
@@ -36,75 +33,37 @@ export async function prepareMachine(
   const libvirt = await context.link.get();
   const elsewhere = await remoteUri(libvirt, context.options.uri, { signal });
   if (elsewhere !== null) throw remote(elsewhere);
-  const replaced = await freePlace(libvirt, { name, uuid: isCopy ? null : uuid, force, signal });
-  const files = await placeBootFiles(saved, { folder, name, force });
+  const place = { name, uuid: isCopy ? null : uuid, force };
+  const replaced = await freePlace(libvirt, { ...place, signal });
+  const files = await placeBootFiles(saved, { folder, name, force, disks: disks.map(({ path }) => path) });
   const paths = [...disks, ...files].map(({ path }) => path);
   await refuseUsedImages(libvirt, { paths, except: replaced?.uuid ?? null, signal });
-  const { xml, remarks } = restoredDomainXml(saved.xml, {
-    identity: isCopy ? { uuid: randomUUID(), name, folder } : null,
+  const change = {
     disks,
     moved: new Map(files.map(({ was, path }) => [was, path])),
     emptied: await emptiedDrives(saved),
-  });
+    missing: await missingFiles(saved, files),
+  };
+  const asOther = (identity: { readonly uuid: string; readonly name: string }): RestoredDomain =>
+    restoredDomainXml(saved.xml, { ...change, identity: { ...identity, folder } });
+  const { xml, remarks } = isCopy
+    ? asOther({ uuid: randomUUID(), name })
+    : restoredDomainXml(saved.xml, { ...change, identity: null });
+  await tryDefinition(libvirt, (identity) => asOther(identity).xml, { signal });
   for (const remark of remarks) context.warn({ code: 'VB_LIBVIRT_RESTORED', message: `${name}: ${remark}` });
-  const machine = { name, xml, files, folder, replaced, autostart: !isCopy && saved.autostart };
+  const machine = { place, xml, files, folder, autostart: !isCopy && saved.autostart };
   return { name, define: (options) => defineMachine(context, machine, options) };
 }
 
-interface Machine {
-  readonly name: string;
-  readonly xml: string;
-  readonly files: readonly PlacedFile[];
-  readonly folder: string;
-  readonly replaced: DomainFacts | null;
-  readonly autostart: boolean;
-}
+/** File names have 255 bytes at most: this leaves some for what libvirt and vbackup put behind it. */
+const MAX_NAME_LENGTH = 200;
 
-async function defineMachine(
-  context: LibvirtContext,
-  { name, xml, files, folder, replaced, autostart }: Machine,
-  options: WithSignal = {},
-): Promise<DefinedMachine> {
-  const libvirt = await context.link.get();
-  for (const { path, content } of files) await writeDurably(path, content);
-  const id = await takeDefinition(libvirt, { name, xml, folder }, options);
-  if (replaced !== null) await forgetCheckpoints(libvirt, id, options);
-  if (autostart || replaced?.autostart === true) await libvirt.setAutostart(id, autostart, options);
-  return { name, id };
-}
-
-/** @returns the uuid */
-async function takeDefinition(
-  libvirt: LibvirtConnection,
-  { name, xml, folder }: Pick<Machine, 'name' | 'xml' | 'folder'>,
-  options: WithSignal,
-): Promise<string> {
-  try {
-    return (await libvirt.defineDomain(xml, options)).uuid;
-  } catch (cause) {
-    const definition = join(folder, `${name}.xml`);
-    await writeDurably(definition, xml);
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new VBackupError('VB_LIBVIRT_DEFINE', `the disks are restored, but ${name} is not defined: ${why}`, {
-      cause,
-      cure: `look at ${definition}, and define it yourself: virsh define ${definition}`,
-    });
-  }
-}
-
-/** The new images have none of their bitmaps. Those of others are left: vbackup never touches them. */
-async function forgetCheckpoints(libvirt: LibvirtConnection, uuid: string, options: WithSignal): Promise<void> {
-  const known = await libvirt.listCheckpoints(uuid, options);
-  for (const { name } of known.filter((checkpoint) => isOurs(checkpoint.name))) {
-    await libvirt.deleteCheckpoint(uuid, name, { ...options, metadataOnly: true });
-  }
-}
-
-/** libvirt takes almost any name, but it becomes part of paths here and there. */
+/** libvirt takes almost any name, but it becomes part of paths here and there, and of XML, which has no control characters. */
 function nameOf(name: string): string {
-  if (/^[^/\n\0]{1,200}$/.test(name) && name.trim() === name && name !== '.' && name !== '..') return name;
+  const isWord = name !== '' && name.trim() === name && name !== '.' && name !== '..';
+  if (isWord && !/[/\p{Cc}]/u.test(name) && Buffer.byteLength(name) <= MAX_NAME_LENGTH) return name;
   throw new VBackupError('VB_INVALID_ARGUMENT', `${JSON.stringify(name)} is no name for a domain`, {
-    cure: 'give one without "/", and without space at its ends',
+    cure: `give one of at most ${MAX_NAME_LENGTH} bytes without "/" or control characters, and without space at its ends`,
   });
 }
 

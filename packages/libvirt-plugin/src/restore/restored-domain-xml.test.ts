@@ -11,7 +11,9 @@ const XML = `<domain type='kvm' id='7' xmlns:qemu='http://libvirt.org/schemas/do
   <sysinfo type='smbios'><system><entry name='manufacturer'>M</entry><entry name='uuid'>${UUID}</entry></system></sysinfo>
   <os><type>hvm</type><loader readonly='yes' type='pflash'>/fw/CODE.fd</loader>
     <nvram template='/fw/VARS.fd'>/nvram/web_VARS.fd</nvram><kernel>/boot/k</kernel><initrd>/boot/i</initrd></os>
-  <devices>
+  <devices><emulator>/rhel/qemu-kvm</emulator>
+    <memory model='nvdimm'><source><path>/pmem/web</path></source></memory>
+    <pstore backend='acpi-erst'><path>/pstore/web</path></pstore>
     <disk type='block' device='disk'><driver name='qemu' type='qcow2' cache='none' discard_no_unref='on'>
         <metadata_cache><max_size unit='bytes'>1048576</max_size></metadata_cache></driver>
       <source dev='/dev/vg/a' index='3'><encryption format='luks'/><seclabel model='dac' relabel='no'/></source>
@@ -32,6 +34,7 @@ const XML = `<domain type='kvm' id='7' xmlns:qemu='http://libvirt.org/schemas/do
     <graphics type='vnc' socket='/run/vnc'><listen type='socket' socket='/run/vnc'/></graphics>
     <vsock><cid auto='no' address='3'/></vsock>
     <tpm model='tpm-crb'><backend type='emulator'/></tpm>
+    <graphics type='vnc' port='5901' autoport='no'/>
   </devices>
   <seclabel type='dynamic' model='dac'><label>+0:+0</label></seclabel>
   <seclabel type='none' model='selinux'/>
@@ -46,6 +49,7 @@ const CHANGE: DomainChange = {
   ],
   moved: new Map([['/nvram/web_VARS.fd', '/r/web_VARS.fd']]),
   emptied: new Set(['sda']),
+  missing: new Set(),
 };
 const COPY = { ...CHANGE, identity: { uuid: '11111111-2222-4333-8444-555555555555', name: 'copy', folder: '/r' } };
 
@@ -136,6 +140,33 @@ describe('restoredDomainXml', () => {
     assert.ok(remarks.some((remark) => /UEFI variables/.test(remark)));
     const kept = childOf(asked({ ...CHANGE, moved: new Map() }).root, 'os', 'nvram');
     assert.equal(textOf(kept), '/nvram/web_VARS.fd');
+  });
+
+  it('tells of files that are neither here nor in the backup, and has libvirt choose a QEMU that is there', () => {
+    const missing = new Set(['/boot/k', '/rhel/qemu-kvm', '/nvram/web_VARS.fd']);
+    const { devices, remarks } = asked({ ...CHANGE, moved: new Map(), missing });
+    assert.equal(childOf(devices, 'emulator'), undefined);
+    const told = remarks.join('\n');
+    assert.match(told, /kernel \/boot\/k is neither on this host nor in the backup/);
+    assert.match(told, /this host has no \/rhel\/qemu-kvm/);
+    assert.match(told, /the UEFI variables are not in the backup: the firmware starts with new ones/);
+    const there = asked({ ...CHANGE, moved: new Map() });
+    assert.match(there.remarks.join(), /UEFI variables are not in the backup: those in \/nvram\/web_VARS\.fd stay/);
+    assert.equal(textOf(childOf(there.devices, 'emulator')), '/rhel/qemu-kvm');
+  });
+
+  it('shares no memory in a file and no fixed port with a copy', () => {
+    const { devices, remarks } = asked(COPY);
+    assert.deepEqual([childOf(devices, 'memory'), childOf(devices, 'pstore', 'path')], [undefined, undefined]);
+    assert.ok(remarks.includes('the memory in /pmem/web is not in the backup, and not part of the new domain'));
+    const screens = childrenOf(devices, 'graphics').map((screen) => [
+      attributeOf(screen, 'port'),
+      attributeOf(screen, 'autoport'),
+    ]);
+    assert.deepEqual(screens.at(-1), [null, 'yes']);
+    const same = asked(CHANGE).devices;
+    assert.equal(textOf(childOf(same, 'memory', 'source', 'path')), '/pmem/web');
+    assert.equal(attributeOf(childrenOf(same, 'graphics').at(-1), 'port'), '5901');
   });
 
   it('says what is not as it was', () => {

@@ -1,7 +1,16 @@
 import type { MachineDisk } from '@vbackup/core';
 import type { Element } from '@xmldom/xmldom';
 import { BOOT_FILES } from '../domain/index.js';
-import { attributeOf, childOf, childrenOf, parseXml, serializeXml, setText, textOf } from '../xml/index.js';
+import {
+  attributeOf,
+  childOf,
+  childrenOf,
+  parseXml,
+  removeChildren,
+  serializeXml,
+  setText,
+  textOf,
+} from '../xml/index.js';
 import { giveIdentity, type OwnIdentity } from './own-identity.js';
 import { giveImage, leaveDisk } from './restored-disk.js';
 
@@ -13,6 +22,8 @@ export interface DomainChange {
   readonly moved: ReadonlyMap<string, string>;
   /** Drives whose medium is not there, by target. */
   readonly emptied: ReadonlySet<string>;
+  /** Paths of files that the domain needs, and that are neither on this host nor in the backup. */
+  readonly missing: ReadonlySet<string>;
 }
 
 export interface RestoredDomain {
@@ -37,8 +48,9 @@ export function restoredDomainXml(text: string, change: DomainChange): RestoredD
   const devices = childOf(root, 'devices');
   dropAliases(devices);
   remarks.push(...changeDisks(devices, change), ...moveBootFiles(childOf(root, 'os'), change));
+  remarks.push(...changeEmulator(devices, change));
   if (childOf(devices, 'tpm') !== undefined) remarks.push('the state of the TPM is not in the backup');
-  if (change.identity !== null) giveIdentity(root, change.identity);
+  if (change.identity !== null) remarks.push(...giveIdentity(root, change.identity));
   return { xml: serializeXml(root), remarks };
 }
 
@@ -60,7 +72,15 @@ function changeDisks(devices: Element | undefined, { identity, disks, emptied }:
   });
 }
 
-function moveBootFiles(os: Element | undefined, { identity, moved }: DomainChange): readonly string[] {
+/** Hosts of another distribution have QEMU elsewhere, and libvirt takes no definition whose emulator is not there. */
+function changeEmulator(devices: Element | undefined, { missing }: DomainChange): readonly string[] {
+  const path = textOf(childOf(devices, 'emulator'));
+  if (path === null || !missing.has(path)) return [];
+  removeChildren(devices, 'emulator');
+  return [`this host has no ${path}: the QEMU that libvirt chooses takes its place`];
+}
+
+function moveBootFiles(os: Element | undefined, { identity, moved, missing }: DomainChange): readonly string[] {
   const remarks: string[] = [];
   for (const element of BOOT_FILES.flatMap((kind) => childrenOf(os, kind))) {
     const source = childOf(element, 'source');
@@ -69,7 +89,15 @@ function moveBootFiles(os: Element | undefined, { identity, moved }: DomainChang
     if (now !== undefined) {
       if (source === undefined) setText(element, now);
       else source.setAttribute('file', now);
-    } else if (element.tagName === 'nvram' && identity !== null) {
+    } else if (element.tagName !== 'nvram') {
+      const isMissing = path !== null && missing.has(path);
+      if (isMissing) remarks.push(`${element.tagName} ${path} is neither on this host nor in the backup`);
+    } else if (identity === null) {
+      // One without a path has no variables yet.
+      if (path === null) continue;
+      const instead = missing.has(path) ? 'the firmware starts with new ones' : `those in ${path} stay as they are`;
+      remarks.push(`the UEFI variables are not in the backup: ${instead}`);
+    } else {
       // Two domains must not write the same variables: libvirt makes new ones from the template.
       setText(element, '');
       element.removeAttribute('type');
