@@ -1,10 +1,10 @@
-import type { FoundBackup, OpenTarget, PreparedMachine, Repository } from '@vbackup/core';
+import type { FoundBackup, PreparedMachine, Repository } from '@vbackup/core';
 import { EXIT } from '../exit-codes.js';
-import { limiterOf } from '../limit-rate.js';
 import { chooseDisks } from '../restore/choose-disks.js';
-import { planRestore, pluginTarget, type RestoreQuestion, type RestoreStep } from '../restore/plan-restore.js';
+import { holdImages } from '../restore/hold-images.js';
+import { planRestore, pluginTarget, type RestoreQuestion } from '../restore/plan-restore.js';
 import { prepareMachine } from '../restore/prepare-machine.js';
-import { refuseUsedFiles } from '../restore/refuse-used.js';
+import { restoreDisks, restoreTogether } from '../restore/restore-disks.js';
 import { restoreInPlace } from '../restore/restore-in-place.js';
 import { usageError } from '../usage.js';
 import { TargetFolder } from '../vma/target-folder.js';
@@ -51,48 +51,15 @@ async function restoreTo(context: CommandContext, { repository, found, target }:
   if (inPlace) return await restoreInPlace(context, { repository, manifest, disks, target, hypervisor });
   const question: RestoreQuestion = { repository, manifest, disks, target, hypervisor, asMachine };
   const plan = await planRestore(context, question);
-  await refuseUsedFiles(context, plan);
   const machine =
     asMachine && hypervisor !== null ? await prepareMachine(context, question, { plan, hypervisor }) : null;
+  const { signal } = context;
+  await using held = await holdImages(plan, { force: options.flag('force'), signal });
   await using _folder = plan.folder?.make === true ? await TargetFolder.open(plan.folder.path, { force: true }) : null;
-  const { atOnce } = await import('@vbackup/core/pace');
-  const throttle = await throttleOf(context);
-  const count = Math.min(plan.steps.length, options.number('concurrency') ?? 1);
-  await atOnce(plan.steps, { count, signal: context.signal }, async (step, { signal }) => {
-    const openTarget = throttle(step.openTarget);
-    await restoreDisk({ ...context, signal }, question, { ...step, openTarget, disksAtOnce: count });
-  });
+  if (held.count === 0) await restoreDisks(context, question, plan.steps);
+  else await restoreTogether(context, question, plan.steps);
   if (machine !== null) await define(context, question, machine);
   return { done: plan.steps.length, failed: 0, exitCode: EXIT.done };
-}
-
-/** All disks share one rate. */
-async function throttleOf({ invocation: { options } }: CommandContext): Promise<(open: OpenTarget) => OpenTarget> {
-  const limiter = await limiterOf(options.number('limit-rate'));
-  if (limiter === undefined) return (open) => open;
-  const { pacedTarget } = await import('@vbackup/core/pace');
-  return (open) => pacedTarget(open, limiter);
-}
-
-async function restoreDisk(
-  context: CommandContext,
-  { repository, manifest }: RestoreQuestion,
-  { disk, name, openTarget, disksAtOnce }: RestoreStep & { readonly disksAtOnce: number },
-): Promise<void> {
-  const { output, signal } = context;
-  const { runRestore } = await context.work();
-  const summary = await runRestore({
-    repository,
-    manifest,
-    disk,
-    openTarget,
-    disksAtOnce,
-    signal,
-    onEvent: output.work,
-  });
-  const { size, written, elapsedMs } = summary;
-  const item = { type: 'summary', scope: 'item', command: 'restore', id: manifest.id } as const;
-  output.item({ ...item, disk, target: name, size, written, elapsedMs });
 }
 
 async function define(

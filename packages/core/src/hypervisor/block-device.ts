@@ -48,6 +48,8 @@ export interface BlockWriter extends AsyncDisposable {
   /** `bytes` belongs to the writer until the promise settles. */
   write(offset: number, bytes: Buffer, options?: WithSignal): Promise<void>;
   zero(offset: number, length: number, options?: WithSignal): Promise<void>;
+  /** Makes durable what was written, and takes nothing into use yet, so that `finish` has little left to do. */
+  sync?(options?: WithSignal): Promise<void>;
   /** Makes everything durable and takes it into use (a file gets its name). Without it, dispose undoes what it can. */
   finish(options?: WithSignal): Promise<void>;
 }

@@ -127,8 +127,12 @@ class Qcow2Writer implements BlockWriter {
     await this.#explained(this.#shape.client.zero(offset, length, options));
   }
 
-  async finish(options?: WithSignal): Promise<void> {
+  async sync(options?: WithSignal): Promise<void> {
     await this.#explained(this.#shape.client.flush(options));
+  }
+
+  async finish(options?: WithSignal): Promise<void> {
+    await this.sync(options);
     await this.#close();
     // QEMU flushed what it was told to; what it wrote when it closed the image is made durable here.
     await this.#shape.file?.finish({ fsync: true });

@@ -86,6 +86,10 @@ class FileWriter implements BlockWriter {
     await withIo(what, async () => (sparse ? zeroWriter?.punch(range, options) : zeroWriter?.write(range, options)));
   }
 
+  sync(): Promise<void> {
+    return this.#target.sync();
+  }
+
   finish(): Promise<void> {
     return this.#target.finish({ fsync: true });
   }
