@@ -236,7 +236,7 @@ async function openLayer(root: string, { manifest, disk, indexSha256 }: DiskLaye
   }
 }
 
-/** A stream of a backup for {@link loadFrame}. */
+/** A stream of a backup for {@link fetchFrame}. */
 export const sourceOf = (
   file: FileHandle,
   of: {

@@ -25,27 +25,23 @@ export interface StreamSource {
   readonly what: string;
 }
 
+/** How much of the file belongs to a frame: its header, and of a DATA frame payload and line end. */
+export const lengthInFile = (record: FrameRecord): number =>
+  record.kind === 'zero' ? FRAME_HEADER_LENGTH : record.storedLength + ENVELOPE_LENGTH;
+
 /**
- * Reads one DATA frame with its header, decodes it, and compares its bytes with the digest of the index.
- * @param stored - for the frame as it lies in the file; in shared memory, {@link storedSlotLength} bytes
- * @param target - for the disk's bytes, exactly the frame's length; in shared memory
+ * Decodes one DATA frame that was read, and compares its bytes with the digest of the index.
+ * @param bytes - the frame as it lies in the file, {@link lengthInFile} bytes; in shared memory
+ * @param target - for the disk's bytes, exactly the frame's length; in shared memory. Null if nobody wants them, and nothing has
+ * to be decoded
  * @throws DamagedFrameError VB_FRAME_DAMAGED, VB_FRAME_DIGEST
  */
-export async function loadFrame(
+export async function checkDataFrame(
   source: StreamSource,
   record: FrameRecord,
-  memory: { readonly workers: WorkerPool; readonly stored: Buffer; readonly target: Buffer },
+  { workers, bytes, target }: { readonly workers: WorkerPool; readonly bytes: Buffer; readonly target: Buffer | null },
 ): Promise<void> {
-  const { workers, stored, target } = memory;
-  const damaged = (
-    detail: string,
-    cause?: unknown,
-    code: 'VB_FRAME_DAMAGED' | 'VB_FRAME_DIGEST' = 'VB_FRAME_DAMAGED',
-  ) => new DamagedFrameError(code, placeOf(source, record), detail, cause);
-  const length = record.storedLength + ENVELOPE_LENGTH;
-  if (length > stored.length || target.length !== record.length) throw damaged(`frame of ${length} bytes is too long`);
-  const bytes = stored.subarray(0, length);
-  await fill(source, bytes, record.fileOffset - FRAME_HEADER_LENGTH, damaged);
+  const damaged = damageOf(source, record);
   const header = encodeFrameHeader({ kind: 'data', start: record.offset, length: record.length });
   if (!bytes.subarray(0, FRAME_HEADER_LENGTH).equals(header)) throw damaged('frame header differs from the index');
   if (!bytes.subarray(-TERMINATOR.length).equals(TERMINATOR)) throw damaged('frame does not end with a line end');
@@ -56,18 +52,20 @@ export async function loadFrame(
 }
 
 /**
- * As {@link loadFrame}, read by the worker that decodes it. The file stays open until this settles.
+ * Has one DATA frame read with its header, decoded, and compared with the digest of the index, all by one worker. The file stays open
+ * until this settles.
+ * @param memory - `target`: for the disk's bytes, exactly the frame's length; in shared memory
  * @throws DamagedFrameError VB_FRAME_DAMAGED, VB_FRAME_DIGEST
  */
 export async function fetchFrame(
   source: StreamSource,
   record: FrameRecord,
-  { workers, target }: { readonly workers: WorkerPool; readonly target: Buffer },
+  memory: { readonly workers: WorkerPool; readonly target: Buffer },
 ): Promise<void> {
+  const { workers, target } = memory;
   const { fileOffset, storedLength, offset } = record;
   const { algorithm, compressed } = source;
-  const damaged = (...[detail, cause, code = 'VB_FRAME_DAMAGED']: FaultParts) =>
-    new DamagedFrameError(code, placeOf(source, record), detail, cause);
+  const damaged = damageOf(source, record);
   if (target.length !== record.length) throw damaged(`frame of ${record.length} bytes is too long`);
   const frame = { file: source.file.fd, fileOffset, storedLength, offset, compressed };
   const { digest } = await workers.load({ algorithm, frame, output: target }).catch((error: unknown) => {
@@ -77,33 +75,41 @@ export async function fetchFrame(
   if (!digest.equals(record.digest)) throw damaged('digest differs', undefined, 'VB_FRAME_DIGEST');
 }
 
-type FaultParts = readonly [detail: string, cause?: unknown, code?: 'VB_FRAME_DAMAGED' | 'VB_FRAME_DIGEST'];
-
-/** Checks the header of a ZERO frame. @throws DamagedFrameError VB_FRAME_DAMAGED */
-export async function checkZeroFrame(source: StreamSource, record: FrameRecord): Promise<void> {
-  const damaged = (detail: string, cause?: unknown) =>
-    new DamagedFrameError('VB_FRAME_DAMAGED', placeOf(source, record), detail, cause);
+/** Reads and checks the header of a ZERO frame. @throws DamagedFrameError VB_FRAME_DAMAGED */
+export async function loadZeroFrame(source: StreamSource, record: FrameRecord): Promise<void> {
   const bytes = Buffer.alloc(FRAME_HEADER_LENGTH);
-  await fill(source, bytes, record.fileOffset - FRAME_HEADER_LENGTH, damaged);
-  const header = encodeFrameHeader({ kind: 'zero', start: record.offset, length: record.length });
-  if (!bytes.equals(header)) throw damaged('frame header differs from the index');
+  await fill(source, bytes, record.fileOffset - FRAME_HEADER_LENGTH, damageOf(source, record));
+  checkZeroFrame(source, record, bytes);
 }
+
+/** Checks the header of a ZERO frame that was read. @throws DamagedFrameError VB_FRAME_DAMAGED */
+export function checkZeroFrame(source: StreamSource, record: FrameRecord, bytes: Buffer): void {
+  const header = encodeFrameHeader({ kind: 'zero', start: record.offset, length: record.length });
+  if (!bytes.equals(header)) throw damageOf(source, record)('frame header differs from the index');
+}
+
+type Damaged = (detail: string, cause?: unknown, code?: 'VB_FRAME_DAMAGED' | 'VB_FRAME_DIGEST') => DamagedFrameError;
+
+const damageOf =
+  (source: StreamSource, record: FrameRecord): Damaged =>
+  (detail, cause, code = 'VB_FRAME_DAMAGED') =>
+    new DamagedFrameError(code, placeOf(source, record), detail, cause);
 
 async function decode(
   payload: Buffer,
   work: {
     readonly source: StreamSource;
     readonly workers: WorkerPool;
-    readonly target: Buffer;
+    readonly target: Buffer | null;
     readonly start: number;
   },
-  damaged: (detail: string, cause: unknown) => DamagedFrameError,
+  damaged: Damaged,
 ): Promise<Buffer> {
   const { source, workers, target, start } = work;
   const { algorithm } = source;
   if (!source.compressed) {
-    payload.copy(target);
-    return (await workers.decode({ algorithm, input: target, output: null, start })).digest;
+    if (target !== null) payload.copy(target);
+    return (await workers.decode({ algorithm, input: target ?? payload, output: null, start })).digest;
   }
   try {
     return (await workers.decode({ algorithm, input: payload, output: target, start })).digest;
@@ -113,12 +119,7 @@ async function decode(
   }
 }
 
-async function fill(
-  source: StreamSource,
-  bytes: Buffer,
-  position: number,
-  damaged: (detail: string, cause?: unknown) => DamagedFrameError,
-): Promise<void> {
+async function fill(source: StreamSource, bytes: Buffer, position: number, damaged: Damaged): Promise<void> {
   let filled = 0;
   try {
     filled = await readFully(source.file, bytes, Math.max(0, position));

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { Adler32 } from '../../sparse-stream/adler32.js';
@@ -15,6 +15,8 @@ const FILE_PIECE_LENGTH = 1024 * 1024;
 const EMPTY = new Uint8Array();
 
 const jobs: Job[] = [];
+/** What was begun and has not ended, by its number. */
+const sums = new Map<number, Hash>();
 
 parentPort?.on('message', (message: unknown) => {
   if (isJob(message) && jobs.push(message) === 1) setImmediate(performNext);
@@ -50,6 +52,8 @@ function done(work: Work): Omit<WorkDone, 'id'> {
       return decode(work);
     case 'load':
       return load(work);
+    case 'add':
+      return add(work);
     case 'digest':
       return digestFile(work);
   }
@@ -75,6 +79,14 @@ function load({ algorithm, frame, output: region }: Extract<Work, { kind: 'load'
   const output = bytesOf(region);
   readStoredFrame(frame, output);
   return { digest: digestOf(algorithm, output), length: output.length, adler32: 0 };
+}
+
+function add({ sum, pieces, last }: Extract<Work, { kind: 'add' }>): Omit<WorkDone, 'id'> {
+  const hash = sums.get(sum) ?? createHash('sha256');
+  for (const piece of pieces) hash.update(bytesOf(piece));
+  if (last) sums.delete(sum);
+  else sums.set(sum, hash);
+  return { digest: last ? hash.digest() : EMPTY, length: 0, adler32: 0 };
 }
 
 function digestFile({ path, sum }: Extract<Work, { kind: 'digest' }>): Omit<WorkDone, 'id'> {

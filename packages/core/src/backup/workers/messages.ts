@@ -33,6 +33,13 @@ export type Work =
       readonly frame: StoredFrame;
       readonly output: Region;
     }
+  /** The next pieces of what this worker keeps the SHA-256 of, by its number. The last job of it is answered with the digest. */
+  | {
+      readonly kind: 'add';
+      readonly sum: number;
+      readonly pieces: readonly Region[];
+      readonly last: boolean;
+    }
   /** SHA-256 or Adler-32 of a whole file. */
   | { readonly kind: 'digest'; readonly path: string; readonly sum: 'sha256' | 'adler32' };
 

@@ -57,6 +57,14 @@ export interface DecodeWork {
   readonly start: number;
 }
 
+/** The SHA-256 of bytes that come one after the other. Who begins one ends it. */
+export interface RunningSum {
+  /** The next bytes, in shared memory; they are free again when the promise settles. Calls need not wait for each other. */
+  add(pieces: readonly Buffer[]): Promise<void>;
+  /** Of all that was added; lower-case hex. */
+  end(): Promise<string>;
+}
+
 /** What a worker found out about a file. */
 export interface FileDone {
   /** Lower-case hex. */
@@ -114,6 +122,22 @@ export class WorkerPool {
     return { digest: Buffer.from(done.digest), length: done.length };
   }
 
+  /** All of it is done by one of the threads. */
+  startSum(): RunningSum {
+    const member = this.#leastLoaded();
+    const sum = this.#nextId;
+    this.#nextId += 1;
+    return {
+      add: async (pieces) => {
+        await this.#postTo(member, { kind: 'add', sum, pieces: pieces.map(regionOf), last: false }, 1);
+      },
+      end: async () => {
+        const { digest } = await this.#postTo(member, { kind: 'add', sum, pieces: [], last: true }, 1);
+        return Buffer.from(digest).toString('hex');
+      },
+    };
+  }
+
   /** Reads a whole file, and says what it is. */
   async digestFile(path: string, options: WithSignal = {}): Promise<FileDone> {
     const done = await this.#digest(path, 'sha256', options);
@@ -131,7 +155,11 @@ export class WorkerPool {
   }
 
   #post(work: Work, weight: number): Promise<WorkDone> {
-    const member = this.#leastLoaded();
+    return this.#postTo(this.#leastLoaded(), work, weight);
+  }
+
+  #postTo(member: Member, work: Work, weight: number): Promise<WorkDone> {
+    if (!this.#members.includes(member)) return Promise.reject(ended(undefined));
     const id = this.#nextId;
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
@@ -163,7 +191,7 @@ export class WorkerPool {
   #lose(member: Member, cause: unknown): void {
     this.#members = this.#members.filter((other) => other !== member);
     for (const pending of member.pending.values()) {
-      pending.reject(new VBackupError('VB_INTERNAL', 'a worker thread ended before its work', { cause }));
+      pending.reject(ended(cause));
     }
     member.pending.clear();
   }
@@ -177,6 +205,9 @@ export class WorkerPool {
 
 /** The workers of this process: two, however many disks are worked on. */
 export const sharedWorkers = new WorkerPool({ module: new URL('./frame.worker.js', import.meta.url), count: 2 });
+
+const ended = (cause: unknown): VBackupError =>
+  new VBackupError('VB_INTERNAL', 'a worker thread ended before its work', { cause });
 
 function settle(member: Member, done: unknown): void {
   const pending = isResult(done) ? member.pending.get(done.id) : undefined;
