@@ -175,10 +175,62 @@ describe('NbdClient', () => {
       extents.push(extent);
     }
     assert.deepEqual(asked, [0, 3 * KiB, 6 * KiB, 9 * KiB]);
-    assert.deepEqual(extents, [
-      { offset: 0, length: 6 * KiB, flags: 0 },
-      { offset: 6 * KiB, length: 6 * KiB, flags: 1 },
+    assert.deepEqual(
+      extents.map(({ offset, length, flags }) => ({ offset, length, flags })),
+      [
+        { offset: 0, length: 6 * KiB, flags: 0 },
+        { offset: 6 * KiB, length: 6 * KiB, flags: 1 },
+      ],
+    );
+  });
+
+  it('asks several questions about a large disk at once, and tells all contexts of one answer, each in order', async () => {
+    const TiB = 2 ** 40;
+    const asked: { readonly offset: number; readonly length: number }[] = [];
+    const waiting: (() => void)[] = [];
+    let mostWaiting = 0;
+    const answer: Answer = (peer, { cookie, offset, length }) => {
+      asked.push({ offset, length });
+      // The bitmap's answer ends early where it begins on a whole TiB, as that of a fragmented one does.
+      const short = offset % TiB === 0 ? 4 * KiB : length;
+      const own = chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, {
+        body: statusBody(1, [short, offset % TiB === 4 * KiB ? 1 : 0]),
+        done: false,
+      });
+      const other = chunk(cookie, NBD_REPLY_TYPE_BLOCK_STATUS, { body: statusBody(2, [length, 3]) });
+      waiting.push(() => peer.write(own, other));
+      mostWaiting = Math.max(mostWaiting, waiting.length);
+      if (waiting.length > 1) return;
+      // What is asked at once is answered in the wrong order.
+      setTimeout(() => {
+        for (const go of waiting.splice(0).toReversed()) go();
+      }, 1);
+    };
+    const [bitmap, allocation] = ['qemu:dirty-bitmap:b', 'base:allocation'] as const;
+    const size = TiB + TiB / 64;
+    await using server = await serve(answer, { size, contexts: [bitmap, allocation] });
+    await using client = await connect(server);
+    const told = new Map<string, { offset: number; length: number; flags: number }[]>([
+      [bitmap, []],
+      [allocation, []],
     ]);
+    for await (const { context, ...extent } of client.blockStatus([bitmap, allocation], { offset: 0, length: size })) {
+      told.get(context)?.push(extent);
+    }
+    assert.deepEqual(told.get(allocation), [{ offset: 0, length: size, flags: 3 }]);
+    const [first, dirty, ...rest] = told.get(bitmap) ?? [];
+    assert.deepEqual(first, { offset: 0, length: 4 * KiB, flags: 0 });
+    assert.ok(
+      dirty !== undefined && dirty.flags === 1,
+      'the rest of the first question is asked for before the second is told',
+    );
+    assert.equal(
+      rest.reduce((sum, { length }) => sum + length, dirty.offset + dirty.length),
+      size,
+    );
+    assert.ok(mostWaiting > 1 && mostWaiting <= 8, `${mostWaiting} at once`);
+    assert.ok(asked.every(({ length }) => length < 2 ** 31));
+    assert.ok(asked.length < 530, `${asked.length} questions`);
   });
 });
 
@@ -350,7 +402,7 @@ describe('NbdClient and a connection that is lost', () => {
     for await (const extent of client.blockStatus('qemu:dirty-bitmap:b', { offset: 0, length: 2 * KiB })) {
       extents.push(extent);
     }
-    assert.deepEqual(extents, [{ offset: 0, length: 2 * KiB, flags: 1 }]);
+    assert.deepEqual(extents, [{ offset: 0, length: 2 * KiB, flags: 1, context: 'qemu:dirty-bitmap:b' }]);
     assert.equal(server.connections, 2);
   });
 

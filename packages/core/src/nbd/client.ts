@@ -1,14 +1,14 @@
 import { UnsupportedError, VBackupError } from '../errors/index.js';
 import type { AllocationExtent, Extent } from '../extent/index.js';
 import type { BlockLimits, BlockReader, WithSignal } from '../hypervisor/index.js';
-import { readAllocation, readStatus } from './block-status.js';
+import { type ContextStatus, readAllocation, readStatus } from './block-status.js';
 import { capabilitiesOf, type NbdCapabilities } from './capabilities.js';
 import type { NbdConnectOptions } from './connect-options.js';
 import { Dispatcher } from './dispatcher.js';
 import type { JobSpecification } from './job.js';
 import { checkRange, limitsOf, piecesOf } from './limits.js';
 import type { Negotiated } from './negotiation.js';
-import type { Reply, StatusExtent } from './reply.js';
+import type { Reply } from './reply.js';
 import {
   NBD_CMD_FLAG_FUA,
   NBD_CMD_FLAG_NO_HOLE,
@@ -139,15 +139,20 @@ export class NbdClient implements BlockReader {
   }
 
   /**
-   * What one meta context says about a range: ascending, without gaps, clipped to the range; neighbours differ in flags.
-   * Every request asks on where this context's own answer ended.
+   * What meta contexts say about a range. Each one's extents are ascending, without gaps and clipped to the range, and neighbours
+   * differ in flags; those of several contexts are asked for together and come in turns. A few requests are on their way at once.
    * @throws UnsupportedError VB_UNSUPPORTED if the context was not negotiated, and what {@link read} throws
    */
-  blockStatus(context: string, range: Extent, options: WithSignal = {}): AsyncIterable<StatusExtent> {
-    if (!this.metaContexts.includes(context)) throw cannot(`report ${context}`);
-    const request = (specification: JobSpecification): Promise<Reply> =>
-      this.#dispatcher.run(specification, options.signal);
-    return readStatus(range, { context, device: this, request });
+  blockStatus(
+    context: string | readonly string[],
+    range: Extent,
+    options: WithSignal = {},
+  ): AsyncIterable<ContextStatus> {
+    const contexts = typeof context === 'string' ? [context] : context;
+    for (const name of contexts) if (!this.metaContexts.includes(name)) throw cannot(`report ${name}`);
+    const request = (specification: JobSpecification, signal: AbortSignal | undefined): Promise<Reply> =>
+      this.#dispatcher.run(specification, signal);
+    return readStatus(range, { contexts, device: this, request, signal: options.signal });
   }
 
   /** Says goodbye to the server; what is in flight fails with VB_NBD_CLOSED. */

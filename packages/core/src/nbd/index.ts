@@ -1,9 +1,11 @@
+export type { ContextStatus } from './block-status.js';
 export type { NbdCapabilities } from './capabilities.js';
 export { NbdClient, type WriteOptions, type ZeroOptions } from './client.js';
 export type * from './connect-options.js';
 export type { ListedExport } from './export-list.js';
 export { inspectExport, listExports } from './inspect.js';
 export type { BlockSizes, ExportInformation } from './negotiation.js';
+export { allocationKind } from './protocol-flags.js';
 export type { StatusExtent } from './reply.js';
 export * from './server/index.js';
 export { systemRoots } from './system-roots.js';

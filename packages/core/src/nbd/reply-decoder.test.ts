@@ -85,11 +85,11 @@ describe('ReplyDecoder', () => {
         assert.equal(targets[0]?.toString(), 'x'.repeat(24));
         assert.equal(targets[1]?.toString(), `${'a'.repeat(8)}${'\0'.repeat(8)}${'c'.repeat(8)}`);
         assert.match(all.get(4n)?.error?.message ?? '', /EIO at byte 1234: bad sector/);
-        assert.deepEqual(all.get(3n)?.statusOf('seven'), [
+        assert.deepEqual(Array.from(all.get(3n)?.statusOf('seven') ?? []), [
           { offset: OFFSET, length: 8, flags: 0 },
           { offset: OFFSET + 8, length: 16, flags: 3 },
         ]);
-        assert.deepEqual(all.get(3n)?.statusOf('nine'), [{ offset: OFFSET, length: 24, flags: 1 }]);
+        assert.deepEqual(Array.from(all.get(3n)?.statusOf('nine') ?? []), [{ offset: OFFSET, length: 24, flags: 1 }]);
       }),
     );
   });

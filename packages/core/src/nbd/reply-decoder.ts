@@ -204,7 +204,7 @@ export class ReplyDecoder {
     if (type === NBD_REPLY_TYPE_OFFSET_HOLE) {
       reply.hole({ offset: readUInt64BE(body, 0), length: body.readUInt32BE(8) });
     } else if (type === NBD_REPLY_TYPE_BLOCK_STATUS) {
-      reply.status(this.#contextOf(body.readUInt32BE(0)), extentsOf(body));
+      reply.status(this.#contextOf(body.readUInt32BE(0)), body.subarray(4));
     } else if (type >= 0x8000) {
       this.#fault(reply, type, body);
     }
@@ -271,10 +271,4 @@ export class ReplyDecoder {
 function needOf(state: Exclude<State, Payload>): number {
   if (state.kind === 'header') return SIMPLE_LENGTH;
   return state.kind === 'length' ? STRUCTURED_LENGTH - SIMPLE_LENGTH : state.need;
-}
-
-function* extentsOf(body: Buffer): Generator<{ readonly length: number; readonly flags: number }> {
-  for (let at = 4; at < body.length; at += 8) {
-    yield { length: body.readUInt32BE(at), flags: body.readUInt32BE(at + 4) };
-  }
 }

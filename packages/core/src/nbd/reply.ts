@@ -13,6 +13,8 @@ export interface StatusExtent extends Extent {
 
 /** Of all contexts of one reply together; nbdkit sends up to 2^20 of one. */
 const MAX_STATUS_EXTENTS = 2 * 1024 * 1024;
+/** Length and flags. */
+const STATUS_EXTENT_LENGTH = 8;
 
 /**
  * Collects what the server answers to one request, and believes nothing: parts lie inside the request, none comes twice,
@@ -22,8 +24,8 @@ export class Reply {
   readonly request: Request;
   readonly #subject: { readonly what: string };
   readonly #coverage = new Coverage();
-  /** By context; most replies have none. */
-  #statuses: Map<string, readonly StatusExtent[]> | undefined;
+  /** By context, as it came; most replies have none. An object per extent would take eight times the memory of answers that wait. */
+  #statuses: Map<string, Buffer> | undefined;
   #statusCount = 0;
   #target: Buffer | undefined;
   #fault: ServerFault | undefined;
@@ -68,25 +70,25 @@ export class Reply {
   }
 
   /**
-   * Takes the extents of one context: they start at the request's offset and may end before its end.
+   * Takes the extents of one context, each of them two words of 32 bits: length and flags. They start at the request's offset and
+   * may end before its end. `answer` is copied.
    * @throws ProtocolError VB_NBD_REPLY_STATUS
    */
-  status(context: string, answer: Iterable<{ readonly length: number; readonly flags: number }>): void {
+  status(context: string, answer: Buffer): void {
     if (this.request.command !== NBD_CMD_BLOCK_STATUS) throw this.#broken('VB_NBD_REPLY_STATUS', 'has a block status');
     if (this.#statuses?.has(context) === true) throw this.#broken('VB_NBD_REPLY_STATUS', 'has one context twice');
-    const extents: StatusExtent[] = [];
     const end = endOf(this.request);
     let offset = this.request.offset;
-    for (const { length, flags } of answer) {
+    for (let at = 0; at < answer.length; at += STATUS_EXTENT_LENGTH) {
+      const length = answer.readUInt32BE(at);
       if (length === 0) throw this.#broken('VB_NBD_REPLY_STATUS', 'has an extent without length');
       if (offset >= end) throw this.#broken('VB_NBD_REPLY_STATUS', 'has extents behind its end');
       if (++this.#statusCount > MAX_STATUS_EXTENTS) throw this.#broken('VB_NBD_REPLY_STATUS', 'has too many extents');
-      extents.push({ offset, length: Math.min(length, end - offset), flags });
       offset += length;
     }
-    if (extents.length === 0) throw this.#broken('VB_NBD_REPLY_STATUS', 'has a context without extents');
+    if (answer.length === 0) throw this.#broken('VB_NBD_REPLY_STATUS', 'has a context without extents');
     this.#statuses ??= new Map();
-    this.#statuses.set(context, extents);
+    this.#statuses.set(context, Buffer.from(answer));
   }
 
   /** The first fault counts. */
@@ -105,8 +107,9 @@ export class Reply {
   }
 
   /** Extents of one context, ascending from the request's offset on; undefined if the server left it out. */
-  statusOf(context: string): readonly StatusExtent[] | undefined {
-    return this.#statuses?.get(context);
+  statusOf(context: string): Iterable<StatusExtent> | undefined {
+    const answer = this.#statuses?.get(context);
+    return answer === undefined ? undefined : statusExtents(answer, this.request);
   }
 
   /** @throws ProtocolError VB_NBD_REPLY_INCOMPLETE if the server says that it is done and is not */
@@ -131,5 +134,16 @@ export class Reply {
     fault: string,
   ): ProtocolError {
     return new ProtocolError(code, `NBD server's answer to "${this.what}" ${fault}`, this.request.offset);
+  }
+}
+
+/** Lays extents that were checked one behind the other; the last may reach beyond the request. */
+function* statusExtents(answer: Buffer, request: Extent): Generator<StatusExtent> {
+  const end = endOf(request);
+  let { offset } = request;
+  for (let at = 0; at < answer.length; at += STATUS_EXTENT_LENGTH) {
+    const length = Math.min(answer.readUInt32BE(at), end - offset);
+    yield { offset, length, flags: answer.readUInt32BE(at + 4) };
+    offset += length;
   }
 }
