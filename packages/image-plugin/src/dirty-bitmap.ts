@@ -1,5 +1,6 @@
 import type { Extent, NbdClient, WithSignal } from '@vbackup/core';
 import { clip, coalesce, intersect, totalLength } from '@vbackup/core/extent';
+import { allocationKind } from '@vbackup/core/nbd';
 import { z } from 'zod';
 
 /** So many extents of one bitmap are held in memory; beyond that, near ones are joined. */
@@ -43,7 +44,12 @@ export interface SeenBitmap {
   readonly zeros: readonly Extent[];
 }
 
-/** What a meta context such as `qemu:dirty-bitmap:NAME` says of the whole disk: dirty is whatever has a flag, known or not. */
+const ALLOCATION = 'base:allocation';
+
+/**
+ * What a meta context such as `qemu:dirty-bitmap:NAME` says of the whole disk: dirty is whatever has a flag, known or not. The
+ * server's answers tell what is zero as well, where it knows.
+ */
 export async function readBitmap(
   client: NbdClient,
   context: string,
@@ -52,11 +58,10 @@ export async function readBitmap(
   const dirty = new BoundedExtents(EXTENT_LIMIT);
   const zeros = new BoundedExtents(EXTENT_LIMIT);
   const whole = { offset: 0, length: client.size };
-  for await (const { offset, length, flags } of client.blockStatus(context, whole, options)) {
-    if (flags !== 0) dirty.push({ offset, length });
-  }
-  for await (const { offset, length, kind } of client.allocation?.(whole, options) ?? []) {
-    if (kind !== 'data') zeros.push({ offset, length });
+  const contexts = client.metaContexts.includes(ALLOCATION) ? [context, ALLOCATION] : [context];
+  for await (const { context: told, offset, length, flags } of client.blockStatus(contexts, whole, options)) {
+    if (told === context && flags !== 0) dirty.push({ offset, length });
+    if (told === ALLOCATION && allocationKind(flags) !== 'data') zeros.push({ offset, length });
   }
   return { dirty: dirty.extents, zeros: zeros.extents };
 }

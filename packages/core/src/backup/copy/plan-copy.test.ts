@@ -87,15 +87,14 @@ describe('the plan of a copy', () => {
     ]);
   });
 
-  it('asks about no more than 1 GiB at once', async () => {
+  it('asks about no more at once than one request of NBD may be about', async () => {
     const reader = readerOf(2560 * MiB, (range) => [{ kind: 'hole', ...range }]);
     const ranges = await planned(reader, [{ offset: 512 * MiB, length: 2048 * MiB }]);
     assert.deepEqual(
       reader.asked.map(({ offset, length }) => [offset / MiB, length / MiB]),
       [
-        [512, 512],
-        [1024, 1024],
-        [2048, 512],
+        [512, 1535],
+        [2047, 513],
       ],
     );
     assert.equal(

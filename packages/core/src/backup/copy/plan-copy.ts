@@ -1,8 +1,14 @@
 import { type Extent, endOf } from '../../extent/index.js';
 import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
+import { askAhead } from '../../memory/ask-ahead.js';
 
-/** The server is asked about so much of the disk at once; its answer is held in memory. */
-const WINDOW_LENGTH = 1024 * 1024 * 1024;
+/**
+ * The server is asked about so much of the disk at once, and its answer is held in memory, in units. A little less than 2 GiB: one
+ * request of NBD.
+ */
+const WINDOW_LENGTH = 2 ** 31 - 2 ** 20;
+/** Questions on their way at once. */
+const QUESTIONS_AT_ONCE = 4;
 /** Extents this far apart share a question. What lies between them is answered as well, and is not used. */
 const WINDOW_GAP = 16 * 1024 * 1024;
 
@@ -26,10 +32,11 @@ export interface PlanOptions extends WithSignal {
  * Unknown is data. Costs an object per range and nothing else: a disk may have a million.
  */
 export async function* planCopy(options: PlanOptions): AsyncGenerator<readonly PlannedRange[]> {
-  for (const window of windowsOf(options)) {
-    options.signal?.throwIfAborted();
+  const ask = (window: Bounds, { signal }: WithSignal): Promise<Bounds> => dataIn(window, { ...options, signal });
+  const items = windowsOf(options);
+  for await (const { item, answer } of askAhead({ items, ask, atOnce: QUESTIONS_AT_ONCE, signal: options.signal })) {
     const ranges: PlannedRange[] = [];
-    cut(window, await dataIn(window, options), ranges);
+    cut(item, answer, ranges);
     yield ranges;
   }
 }
