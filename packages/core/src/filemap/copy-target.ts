@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { VBackupError } from '../errors/index.js';
 import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../storage/durable.js';
 import { systemCode, withIo } from '../storage/io-error.js';
+import { RestoreNote } from '../storage/restore-note.js';
 import { claimFile } from './claim-file.js';
 import { deviceSize } from './device-size.js';
 import type { Libc } from './libc.js';
@@ -230,6 +231,8 @@ class OpenCopyTarget implements CopyTarget {
       if (fsync) await this.sync();
       if (partial === null) return;
       await this.#publish(partial);
+      // It was about the file that is replaced.
+      if (this.#shape.replaces) await RestoreNote.forget(path);
       if (fsync) await syncDirectory(dirname(path));
     });
     this.#state = 'finished';

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { constants } from 'node:fs';
-import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NbdClient } from '../nbd/index.js';
+import { RestoreNote } from '../storage/restore-note.js';
 import { attachLoopDevice } from '../testing/index.js';
 import { requireTools } from '../testing/tools.js';
 import { openImageDevice } from './image-device.js';
@@ -80,6 +81,26 @@ describe('openImageDevice', () => {
     const openImage = openImageDevice(path, { format: 'qcow2' });
     await using _device = await openImage(specification);
     await assert.rejects(openImage(specification), { code: 'VB_IMAGE_LOCKED' });
+  });
+
+  it('leaves a note beside an image that was not finished, which the next one that is takes away', async () => {
+    await writeFile(path, Buffer.alloc(MiB));
+    const link = join(folder, 'link');
+    await symlink(path, link);
+    const openDevice = openImageDevice(link, { format: 'raw' });
+    {
+      await using device = await openDevice({ size: MiB, label: 'vda of web' });
+      assert.equal(await RestoreNote.warningFor(path), null, 'nothing is written yet');
+      await Promise.all([device.write(0, Buffer.alloc(512, 1)), device.write(512, Buffer.alloc(512, 2))]);
+    }
+    const warning = await RestoreNote.warningFor(link);
+    assert.deepEqual(warning?.code, 'VB_TARGET_MIXED');
+    assert.match(await readFile(`${path}.restoring`, 'utf8'), /vbackup restores vda of web into this image/);
+    {
+      await using device = await openDevice({ size: MiB, label: 'vda of web' });
+      await device.finish();
+    }
+    assert.deepEqual((await readdir(folder)).sort(), ['disk', 'link']);
   });
 
   it('is opened once at a time, also where the image is raw, which QEMU lets several qemu-nbd write', async () => {

@@ -7,6 +7,7 @@ import { loadLibc } from '../filemap/load-libc.js';
 import type { BlockDevice, BlockLimits, DeviceSpecification, OpenDevice, WithSignal } from '../hypervisor/index.js';
 import { NbdClient } from '../nbd/index.js';
 import { systemCode, withIo } from '../storage/io-error.js';
+import { RestoreNote } from '../storage/restore-note.js';
 import { QemuNbd } from './qemu-nbd.js';
 
 /** QEMU counts sectors: a raw file that ends within one is a little longer. */
@@ -33,7 +34,9 @@ export function openImageDevice(path: string, { format }: ImageDeviceOptions): O
       try {
         const metaContexts = ['base:allocation'];
         const client = await NbdClient.connect({ address: server.address, exportName: '', metaContexts, signal });
-        if (fits(client.size, specification)) return new ImageDevice({ server, client, claim });
+        if (fits(client.size, specification)) {
+          return new ImageDevice({ server, client, claim, path: absolute, label: specification.label });
+        }
         await client.close();
         throw otherSize(path, client.size, specification);
       } catch (error) {
@@ -90,6 +93,9 @@ interface ImageDeviceShape {
   readonly server: QemuNbd;
   readonly client: NbdClient;
   readonly claim: FileHandle;
+  readonly path: string;
+  /** What is written, for people. */
+  readonly label: string;
 }
 
 class ImageDevice implements BlockDevice {
@@ -99,6 +105,8 @@ class ImageDevice implements BlockDevice {
   readonly zeroed = false;
   readonly anyOrder = true;
   readonly #shape: ImageDeviceShape;
+  /** Made before the first byte is written; null where there can be none. */
+  #note: Promise<RestoreNote | null> | undefined;
   #open = true;
 
   constructor(shape: ImageDeviceShape) {
@@ -112,16 +120,21 @@ class ImageDevice implements BlockDevice {
     return this.#explained(this.#shape.client.read(offset, target, options));
   }
 
-  write(offset: number, bytes: Buffer, options?: WithSignal): Promise<void> {
-    return this.#explained(this.#shape.client.write(offset, bytes, options));
+  async write(offset: number, bytes: Buffer, options?: WithSignal): Promise<void> {
+    await this.#noted();
+    await this.#explained(this.#shape.client.write(offset, bytes, options));
   }
 
-  zero(offset: number, length: number, options?: WithSignal): Promise<void> {
-    return this.#explained(this.#shape.client.zero(offset, length, options));
+  async zero(offset: number, length: number, options?: WithSignal): Promise<void> {
+    await this.#noted();
+    await this.#explained(this.#shape.client.zero(offset, length, options));
   }
 
   async finish(options?: WithSignal): Promise<void> {
     await this.#explained(this.#shape.client.flush(options));
+    await (await this.#note)?.end();
+    this.#note = undefined;
+    await RestoreNote.forget(this.#shape.path);
   }
 
   /** What was written stays. The server stores the bitmaps when it ends. */
@@ -132,6 +145,13 @@ class ImageDevice implements BlockDevice {
     await client.close();
     await server[Symbol.asyncDispose]();
     await claim.close();
+  }
+
+  #noted(): Promise<RestoreNote | null> {
+    const { path, label, claim } = this.#shape;
+    // The folder of a block device is no place for files.
+    this.#note ??= claim.stat().then((facts) => (facts.isFile() ? RestoreNote.begin(path, label) : null));
+    return this.#note;
   }
 
   /** A server that died says more than the connection that broke. */

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import type { Warning } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
-import { systemCode, withIo } from '@vbackup/core/storage';
+import { RestoreNote, systemCode, withIo } from '@vbackup/core/storage';
 import { checkDeviceUse } from './device-use.js';
 import { HEAD_LENGTH, type ImageHeader, readImageHeader, TAIL_LENGTH } from './image-header.js';
 import { isLockedForWriting } from './image-lock.js';
@@ -73,7 +73,7 @@ async function look(path: string, handle: FileHandle, warn: (warning: Warning) =
   }
   const isBlockDevice = stats.isBlockDevice();
   await checkLock(path, handle);
-  const warning = isBlockDevice ? await checkDeviceUse(path, stats.rdev) : null;
+  const warning = await (isBlockDevice ? checkDeviceUse(path, stats.rdev) : RestoreNote.warningFor(path));
   if (warning !== null) warn(warning);
   const stamp = await takeStamp(handle);
   const head = await bytesAt(handle, 0, HEAD_LENGTH);

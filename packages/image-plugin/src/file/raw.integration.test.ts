@@ -95,6 +95,12 @@ describe('raw images', function () {
     assert.deepEqual([increment.guest.id, increment.level], [guest.id, 'inc']);
   });
 
+  it('are told to be a mixture where a restore in place did not end', async () => {
+    await writeFile(`${path}.restoring`, 'a note');
+    await backUp();
+    assert.match(lab.warned.join(), /VB_TARGET_MIXED/);
+  });
+
   it('have a base that a differential and a copy leave where it is', async () => {
     await backUp();
     for (const level of ['diff', 'copy'] as const) {

@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { type ConfigurationFile, imageRecord, VBackupError, type WithSignal } from '@vbackup/core';
+import { type ConfigurationFile, imageRecord, RestoreNote, VBackupError, type WithSignal } from '@vbackup/core';
 import type { LibvirtConnection } from '../connection/index.js';
 import type { BootFile, DomainDescription } from '../domain/index.js';
 import type { ReadChoice } from './choose-disks.js';
@@ -43,6 +43,8 @@ export async function configurationOf(
   for (const { disk } of disks) {
     const { source, format, type } = disk.image;
     if (source === null || (type !== 'file' && type !== 'block')) continue;
+    const mixed = await RestoreNote.warningFor(source);
+    if (mixed !== null) context.warn(mixed);
     const info = await attempt(context, source, () =>
       context.images.info(source, { format: format ?? 'raw', inUse: true, signal }),
     );

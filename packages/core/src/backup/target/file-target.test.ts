@@ -82,6 +82,13 @@ describe('openFileTarget', () => {
     assert.deepEqual(await readdir(folder), ['disk.img', 'link']);
   });
 
+  it('forgets that a restore into the file that it replaces did not end', async () => {
+    await writeFile(path, 'mixed');
+    await writeFile(`${path}.restoring`, 'a note');
+    await write(openFileTarget(path, { force: true }), 4 * MiB);
+    assert.deepEqual(await readdir(folder), ['disk.img']);
+  });
+
   it('takes no name that someone else took in the meantime', async () => {
     const target = await openFileTarget(path)({ size: MiB, data: [], label: 'test' });
     await writeFile(path, 'of someone else');

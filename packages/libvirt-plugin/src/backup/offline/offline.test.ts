@@ -41,6 +41,15 @@ describe('a snapshot of a libvirt domain that is off', () => {
   /** Only the raw disk is left, which no lock of QEMU keeps anybody from. */
   const onlyRaw = (): Promise<Snapshot> => fixture.hypervisor({ exclude: ['vda'] }).snapshot(fixture.guest, request());
 
+  it('warns of a disk that a restore in place left as a mixture', async () => {
+    await writeFile(`${raw}.restoring`, 'a note');
+    await using _snapshot = await take();
+    assert.deepEqual(
+      fixture.warnings.map(({ code }) => code),
+      ['VB_TARGET_MIXED'],
+    );
+  });
+
   it('reads everything at first, and leaves a bitmap and a checkpoint of the same name', async () => {
     await using snapshot = await take();
     assert.deepEqual(changesOf(snapshot), { vda: { kind: 'all' }, vdb: { kind: 'all' } });
