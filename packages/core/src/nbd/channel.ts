@@ -10,6 +10,8 @@ import { tlsError } from './tls-error.js';
 
 /** Bytes that have no better place are received here; one page run of the loopback's usual segment. */
 const SCRATCH_LENGTH = 64 * 1024;
+/** Several short answers at once are received here, and stay in the processor's cache until they are copied. */
+const LONG_SCRATCH_LENGTH = 256 * 1024;
 const KEEP_ALIVE_MS = 30_000;
 
 /** Who takes the bytes that arrive on a channel. */
@@ -18,6 +20,8 @@ export interface Receiver {
   place(): Buffer | undefined;
   /** The first `length` bytes of `place()` are there. */
   placed(length: number): void;
+  /** Many short pieces are on their way: they had better be received together than each in its place. Default false. */
+  readonly expectsShort?: boolean | undefined;
   /** Bytes that lie elsewhere. They may be overwritten when this returns. */
   push(chunk: Buffer): void;
 }
@@ -38,6 +42,8 @@ export interface ChannelOptions {
 export class Channel {
   readonly #address: NbdAddress;
   readonly #raw: Socket;
+  readonly #longScratch: Buffer;
+  /** The beginning of the long one. */
   readonly #scratch: Buffer;
   readonly #directTls: boolean;
   #socket: Socket | TLSSocket;
@@ -48,7 +54,8 @@ export class Channel {
 
   private constructor(options: ChannelOptions) {
     this.#address = options.address;
-    this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_LENGTH);
+    this.#longScratch = Buffer.allocUnsafeSlow(LONG_SCRATCH_LENGTH);
+    this.#scratch = this.#longScratch.subarray(0, SCRATCH_LENGTH);
     this.#directTls = options.directTls ?? true;
     const common = options.tls ? {} : { onread: this.#reader };
     const { address } = options;
@@ -161,7 +168,8 @@ export class Channel {
 
   #nextPlace(): Buffer {
     const place = this.#error === undefined ? this.#receiver?.place() : undefined;
-    return place !== undefined && place.length >= SCRATCH_LENGTH ? place : this.#scratch;
+    const scratch = this.#receiver?.expectsShort === true ? this.#longScratch : this.#scratch;
+    return place !== undefined && place.length >= scratch.length ? place : scratch;
   }
 
   /** Where the bytes are, Node itself says: what it was given last and what it wrote to may be two things in TLS. */
@@ -169,7 +177,8 @@ export class Channel {
     const receiver = this.#receiver;
     if (this.#error !== undefined || receiver === undefined) return true;
     try {
-      if (buffer === this.#scratch) receiver.push(this.#scratch.subarray(0, length));
+      if (buffer === this.#scratch || buffer === this.#longScratch)
+        receiver.push(this.#longScratch.subarray(0, length));
       else receiver.placed(length);
     } catch (error) {
       this.#fail(error);

@@ -72,6 +72,30 @@ function withResolvers<Value>(): { readonly promise: Promise<Value>; readonly re
 }
 
 describe('NbdClient', () => {
+  it('sends a request that waited for company when one before it is answered, whatever comes behind it', async () => {
+    const half = 8;
+    const count = 2 * half - 1;
+    const offsetOf = (at: number): number => at * 4 * KiB;
+    await using server = await ScriptedNbdServer.start(async (peer) => {
+      await peer.negotiate();
+      const held: SeenRequest[] = [];
+      for (;;) {
+        held.push(await peer.request());
+        if (held.length < half) continue;
+        // The later ones are asked for meanwhile, and wait: enough for a server are here.
+        if (held[0]?.offset === 0) await delay(100);
+        for (const request of held.splice(0, 1)) peer.write(dataOf(request));
+        if (held.at(-1)?.offset !== offsetOf(count - 1)) continue;
+        for (const request of held.splice(0)) peer.write(dataOf(request));
+      }
+    });
+    await using client = await connect(server);
+    const reads = Array.from({ length: half }, (_, at) => assertReads(client, offsetOf(at)));
+    await delay(20);
+    for (let at = half; at < count; at += 1) reads.push(assertReads(client, offsetOf(at)));
+    await Promise.all(reads);
+  });
+
   it('puts answers that come out of order where they belong', async () => {
     const held: SeenRequest[] = [];
     await using server = await serve((peer, request) => {

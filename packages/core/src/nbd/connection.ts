@@ -1,4 +1,5 @@
 import { RequestError, VBackupError } from '../errors/index.js';
+import { atEndOfTurn } from '../memory/end-of-turn.js';
 import type { Channel, Receiver } from './channel.js';
 import type { NbdConnectOptions } from './connect-options.js';
 import { converse } from './conversation.js';
@@ -16,6 +17,10 @@ export const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024;
 /** From sending a request to the end of its reply, where the caller says nothing. */
 export const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
 const CLOSE_TIMEOUT_MS = 2_000;
+/** Requests leave so many at a time, while as many keep the server busy: a write for each costs as much as its answer. */
+const REQUESTS_PER_WRITE = MAX_REQUESTS_IN_FLIGHT / 2;
+/** Shorter answers are received several at a time: a copy costs less than a turn of the event loop for each. */
+const SHORT_ANSWER = 256 * 1024;
 
 /** Who owns a connection. */
 export interface ConnectionOwner {
@@ -56,6 +61,7 @@ export class NbdConnection implements Receiver {
   #outgoing: { readonly cookie: bigint; readonly job: Job }[] = [];
   #timer: NodeJS.Timeout | undefined;
   #culprit: Job | undefined;
+  #flushing = false;
   #ended = false;
 
   private constructor(
@@ -98,7 +104,7 @@ export class NbdConnection implements Receiver {
     return this.#inFlight.length === 0 || this.#bytes + length <= MAX_BYTES_IN_FLIGHT;
   }
 
-  /** Jobs of one turn of the event loop leave in one write. */
+  /** Jobs of one turn of the event loop leave in one write; they wait for more while enough are with the server. */
   send(job: Job): void {
     const cookie = ++this.#cookie;
     const { command, flags = 0, offset, length, target } = job.specification;
@@ -106,7 +112,7 @@ export class NbdConnection implements Receiver {
     this.#inFlight.push({ cookie, job, reply, deadline: performance.now() + this.#timeoutMs, abandoned: false });
     this.#bytes += weightOf(job);
     this.#outgoing.push({ cookie, job });
-    if (this.#outgoing.length === 1) queueMicrotask(() => this.#flush());
+    this.#flushSoon();
     if (this.#timer === undefined) this.#startTimer(this.#timeoutMs);
   }
 
@@ -141,6 +147,10 @@ export class NbdConnection implements Receiver {
     this.#channel.destroy(error);
   }
 
+  get expectsShort(): boolean {
+    return this.#inFlight.length > 1 && this.#bytes < this.#inFlight.length * SHORT_ANSWER;
+  }
+
   place(): Buffer | undefined {
     return this.#decoder.place();
   }
@@ -162,7 +172,16 @@ export class NbdConnection implements Receiver {
     }
   }
 
+  #flushSoon(): void {
+    const waiting = this.#outgoing.length;
+    const withServer = this.#inFlight.length - waiting;
+    if (this.#flushing || waiting === 0 || (waiting < REQUESTS_PER_WRITE && withServer >= REQUESTS_PER_WRITE)) return;
+    this.#flushing = true;
+    atEndOfTurn(() => this.#flush());
+  }
+
   #flush(): void {
+    this.#flushing = false;
     const outgoing = this.#outgoing;
     this.#outgoing = [];
     if (this.#ended) return;
@@ -189,6 +208,7 @@ export class NbdConnection implements Receiver {
     this.#inFlight.splice(at, 1);
     this.#bytes -= weightOf(entry.job);
     if (!entry.abandoned) this.#owner.answered(this, entry.job, reply);
+    this.#flushSoon();
   }
 
   /** One timer for all requests: the oldest is the first to expire. */

@@ -187,9 +187,10 @@ class DiskCopy {
       write.catch((error: unknown) => this.#stop.abort(error));
       writes.push(write);
     };
-    for (const { range, bytes, arrived } of batch.items) {
-      await arrived;
-      this.#signal.throwIfAborted();
+    // Neighbours go on together: many short ranges are then one message to a worker, and one write.
+    for (const { arrived } of batch.items) await arrived;
+    this.#signal.throwIfAborted();
+    for (const { range, bytes } of batch.items) {
       if (range.kind === 'zero') {
         track(writer.zero(range.offset, range.length));
         continue;

@@ -5,7 +5,15 @@ import { Adler32 } from '../../sparse-stream/adler32.js';
 import { lz4Compressor } from '../../sparse-stream/lz4.js';
 import { systemCode } from '../../storage/io-error.js';
 import { digestOf } from '../frame-digest/frame-digest.js';
-import { isJob, type Job, type Region, type Work, type WorkDone, type WorkResult } from './messages.js';
+import {
+  isJobBatch,
+  type JobBatch,
+  type Region,
+  type ResultBatch,
+  type Work,
+  type WorkDone,
+  type WorkResult,
+} from './messages.js';
 import { readStoredFrame } from './stored-frame.js';
 
 // Runs in a worker thread: everything that costs processor time and needs no other thread's state. It reads regular
@@ -14,21 +22,22 @@ import { readStoredFrame } from './stored-frame.js';
 const FILE_PIECE_LENGTH = 1024 * 1024;
 const EMPTY = new Uint8Array();
 
-const jobs: Job[] = [];
+const batches: JobBatch[] = [];
 /** What was begun and has not ended, by its number. */
 const sums = new Map<number, Hash>();
 
 parentPort?.on('message', (message: unknown) => {
-  if (isJob(message) && jobs.push(message) === 1) setImmediate(performNext);
+  if (isJobBatch(message) && batches.push(message) === 1) setImmediate(performNext);
 });
 
-/** One job per turn of the event loop: what the collector found is given back between turns only. */
+/** One batch per turn of the event loop: what the collector found is given back between turns only. */
 function performNext(): void {
-  const job = jobs[0];
-  if (job === undefined) return;
-  parentPort?.postMessage(perform(job.id, job.work));
-  jobs.shift();
-  if (jobs.length > 0) setImmediate(performNext);
+  const [batch] = batches;
+  if (batch === undefined) return;
+  const done: ResultBatch = { results: batch.jobs.map(({ id, work }) => perform(id, work)) };
+  parentPort?.postMessage(done);
+  batches.shift();
+  if (batches.length > 0) setImmediate(performNext);
 }
 
 function perform(id: number, work: Work): WorkResult {

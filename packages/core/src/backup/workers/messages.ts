@@ -65,10 +65,20 @@ export interface WorkFailed {
 
 export type WorkResult = WorkDone | WorkFailed;
 
-/** Whether a message that came from the pool is a job: nobody else writes to the port. */
-export const isJob = (message: unknown): message is Job =>
-  typeof message === 'object' && message !== null && 'id' in message && 'work' in message;
+/** What goes to a worker in one message, and comes back in one: of small frames, messages would cost more than the work. */
+export interface JobBatch {
+  readonly jobs: readonly Job[];
+}
 
-/** Whether a message that came from a worker is an answer. */
-export const isResult = (message: unknown): message is WorkResult =>
-  typeof message === 'object' && message !== null && 'id' in message && ('error' in message || 'digest' in message);
+/** Answers to all jobs of one batch. */
+export interface ResultBatch {
+  readonly results: readonly WorkResult[];
+}
+
+/** Whether a message that came from the pool is a batch of jobs: nobody else writes to the port. */
+export const isJobBatch = (message: unknown): message is JobBatch =>
+  typeof message === 'object' && message !== null && 'jobs' in message && Array.isArray(message.jobs);
+
+/** Whether a message that came from a worker is a batch of answers. */
+export const isResultBatch = (message: unknown): message is ResultBatch =>
+  typeof message === 'object' && message !== null && 'results' in message && Array.isArray(message.results);

@@ -1,13 +1,25 @@
 import { Worker } from 'node:worker_threads';
 import { VBackupError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
+import { atEndOfTurn } from '../../memory/end-of-turn.js';
 import { ioError } from '../../storage/io-error.js';
 import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
-import { isResult, type Region, type Work, type WorkDone } from './messages.js';
+import {
+  isResultBatch,
+  type Job,
+  type JobBatch,
+  type Region,
+  type Work,
+  type WorkDone,
+  type WorkResult,
+} from './messages.js';
 import type { StoredFrame } from './stored-frame.js';
 
 /** A whole file keeps a worker busy for as long as many frames. */
 const FILE_WEIGHT = 1000;
+/** Jobs of one turn go to a worker in one message: so many, or so many bytes and one job more. */
+const BATCH_JOBS = 32;
+const BATCH_BYTES = 512 * 1024;
 
 interface Pending {
   readonly weight: number;
@@ -19,6 +31,9 @@ interface Member {
   readonly worker: Worker;
   readonly pending: Map<number, Pending>;
   load: number;
+  /** What leaves in the next message. */
+  batch: Job[];
+  batchBytes: number;
 }
 
 /** A frame that a worker reads and decodes. */
@@ -166,7 +181,7 @@ export class WorkerPool {
       member.pending.set(id, { weight, resolve, reject });
       member.load += weight;
       member.worker.ref();
-      member.worker.postMessage({ id, work });
+      enqueue(member, { id, work });
     });
   }
 
@@ -179,9 +194,11 @@ export class WorkerPool {
 
   #start(): Member {
     const worker = new Worker(this.#module);
-    const member: Member = { worker, pending: new Map(), load: 0 };
+    const member: Member = { worker, pending: new Map(), load: 0, batch: [], batchBytes: 0 };
     worker.unref();
-    worker.on('message', (message: unknown) => settle(member, message));
+    worker.on('message', (message: unknown) => {
+      if (isResultBatch(message)) for (const result of message.results) settle(member, result);
+    });
     worker.on('error', (error) => this.#lose(member, error));
     worker.on('exit', () => this.#lose(member, undefined));
     this.#members.push(member);
@@ -209,9 +226,31 @@ export const sharedWorkers = new WorkerPool({ module: new URL('./frame.worker.js
 const ended = (cause: unknown): VBackupError =>
   new VBackupError('VB_INTERNAL', 'a worker thread ended before its work', { cause });
 
-function settle(member: Member, done: unknown): void {
-  const pending = isResult(done) ? member.pending.get(done.id) : undefined;
-  if (!isResult(done) || pending === undefined) return;
+/** Jobs of one turn of the event loop go to their worker in one message, unless they are enough work for one. */
+function enqueue(member: Member, job: Job): void {
+  if (member.batch.push(job) === 1) atEndOfTurn(() => send(member));
+  member.batchBytes += inputLength(job.work);
+  if (member.batch.length >= BATCH_JOBS || member.batchBytes >= BATCH_BYTES) send(member);
+}
+
+function send(member: Member): void {
+  if (member.batch.length === 0) return;
+  const batch: JobBatch = { jobs: member.batch };
+  member.batch = [];
+  member.batchBytes = 0;
+  member.worker.postMessage(batch);
+}
+
+/** Bytes that a job has to go through; a file is a batch by itself. */
+function inputLength(work: Work): number {
+  if (work.kind === 'digest') return BATCH_BYTES;
+  if (work.kind === 'add') return work.pieces.reduce((sum, { length }) => sum + length, 0);
+  return work.kind === 'load' ? work.output.length : work.input.length;
+}
+
+function settle(member: Member, done: WorkResult): void {
+  const pending = member.pending.get(done.id);
+  if (pending === undefined) return;
   member.pending.delete(done.id);
   member.load -= pending.weight;
   if (member.load === 0) member.worker.unref();

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { createHash, randomFillSync } from 'node:crypto';
+import { WorkerPool } from './worker-pool.js';
+
+const FRAME_LENGTH = 64 * 1024;
+/** More than go in one message to each of two workers. */
+const FRAME_COUNT = 200;
+
+const pool = (): WorkerPool => new WorkerPool({ module: new URL('./frame.worker.js', import.meta.url), count: 2 });
+const memory = (length: number): Buffer => Buffer.from(new SharedArrayBuffer(length));
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+describe('WorkerPool', () => {
+  it('gives each of many small frames of one turn its own digest', async () => {
+    const workers = pool();
+    await using _lease = workers.lease();
+    const frames = Array.from({ length: FRAME_COUNT }, (_, at) => randomFillSync(memory(at === 0 ? 1 : FRAME_LENGTH)));
+    const done = await Promise.all(frames.map((frame) => workers.encode({ algorithm: 'sha256', input: frame })));
+    assert.deepEqual(
+      done.map(({ digest }) => digest.toString('hex')),
+      frames.map(sha256),
+    );
+  });
+
+  it('fails one frame of a message, and no other in it', async () => {
+    const workers = pool();
+    await using _lease = workers.lease();
+    const bytes = randomFillSync(memory(FRAME_LENGTH));
+    const stored = memory(FRAME_LENGTH + 4096);
+    const { length } = await workers.encode({ algorithm: 'sha256', input: bytes, output: stored });
+    const damaged = memory(length);
+    const results = await Promise.allSettled(
+      Array.from({ length: 8 }, (_, at) =>
+        workers.decode({
+          algorithm: 'sha256',
+          input: at % 4 === 1 ? damaged : stored.subarray(0, length),
+          output: memory(FRAME_LENGTH),
+          start: 0,
+        }),
+      ),
+    );
+    const told = results.map((result) =>
+      result.status === 'fulfilled' ? result.value.digest.toString('hex') : result.reason.code,
+    );
+    const digest = sha256(bytes);
+    const bad = 'VB_FRAME_DAMAGED';
+    assert.deepEqual(told, [digest, bad, digest, digest, digest, bad, digest, digest]);
+  });
+
+  it('leaves no promise open of frames that had not left when it was terminated', async () => {
+    const workers = pool();
+    const lease = workers.lease();
+    const settled = Promise.allSettled(
+      Array.from({ length: FRAME_COUNT }, () => workers.encode({ algorithm: 'sha256', input: memory(FRAME_LENGTH) })),
+    );
+    await lease[Symbol.asyncDispose]();
+    for (const result of await settled) {
+      if (result.status === 'rejected') assert.equal(result.reason.code, 'VB_INTERNAL');
+    }
+  });
+});
