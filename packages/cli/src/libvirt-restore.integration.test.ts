@@ -242,7 +242,9 @@ describe('restores of libvirt guests', function () {
 
     it('refuses a disk of another size, and a domain whose memory is saved', async () => {
       const before = Buffer.from(model.vda);
-      const error = await refused('restore old@latest libvirt:old:vdb --disk vda --in-place -r repo', 'VB_TARGET_SIZE');
+      const line = 'restore old@latest libvirt:old:vdb --disk vda --in-place -r repo';
+      await refused(line, 'VB_LIBVIRT_OTHER_DISK');
+      const error = await refused(`${line} --force`, 'VB_TARGET_SIZE');
       assert.match(error, /4194304 bytes, vda of [0-9a-f]{16} has 16777216/);
       await domain.start();
       await lab.virsh('managedsave', 'old');

@@ -36,8 +36,17 @@ export async function subjectOf(name: string, cwd: string): Promise<Subject> {
 /** An id, a prefix of one, `<disk>@latest` or `<disk>@<time>`. */
 export const looksLikeBackup = (name: string): boolean => ID_OR_PREFIX.test(name) || name.includes('@');
 
+export interface CheckedName {
+  /** As it was written. */
+  readonly name: string;
+  readonly path: string;
+  readonly cure?: string;
+}
+
+const CURE_OF_MISSING = 'check the name; a backup has an id or is written <disk>@latest, as vbackup list shows them';
+
 /** @throws VBackupError VB_FILE_NOT_FOUND; anything else that is in the way is told by whoever opens it */
-export async function checkExists({ name, path }: { readonly name: string; readonly path: string }): Promise<void> {
+export async function checkExists({ name, path, cure = CURE_OF_MISSING }: CheckedName): Promise<void> {
   try {
     await stat(path);
   } catch (cause) {
@@ -45,7 +54,7 @@ export async function checkExists({ name, path }: { readonly name: string; reado
     if (cause.code !== 'ENOENT' && cause.code !== 'ENOTDIR') return;
     throw new VBackupError('VB_FILE_NOT_FOUND', `there is no ${name}`, {
       cause,
-      cure: 'check the name; a backup has an id or is written <disk>@latest, as vbackup list shows them',
+      cure,
     });
   }
 }

@@ -272,11 +272,20 @@ describe('vbackup', () => {
       await program.refused('restore a1 disk.img --in-place', 'VB_IMAGE_FORMAT');
       assert.match(program.world.stderr.text, /--format qcow2 if it is one, else --format raw/);
       await program.refused('restore a1 none.img --in-place', 'VB_FILE_NOT_FOUND', 10);
+      assert.match(program.world.stderr.text, /leave out --in-place/);
+    });
+
+    it('makes a qcow2 of a file that is called like one, unless it is told otherwise', async () => {
+      await program.run('restore a1 disk.qcow2');
+      await program.run('restore a1 other.qcow2 --format raw');
+      assert.deepEqual(
+        program.world.fake.restored.map(({ target }) => target.replace(`${program.folder}/`, '')),
+        ['disk.qcow2 as usual', 'other.qcow2'],
+      );
     });
 
     for (const [line, fault] of [
       ['restore a1 nbd://host/x --in-place', /--in-place needs a file/],
-      ['restore a1 test:web --in-place --force', /cannot be used with option '--force'/],
       ['restore a1 test:web --in-place --define', /cannot be used with option '--define'/],
       ['restore a1 new --name copy', /--name is about --define/],
       ['restore a1 new --hypervisor test', /--hypervisor is about --define/],

@@ -195,7 +195,6 @@ const restore = (): Command =>
     .addOption(
       new Option('--in-place', 'write only what differs, into the image or the domain that is there').conflicts([
         'define',
-        'force',
       ]),
     )
     .option('--define', 'make a machine of the disks, in the hypervisor that they were backed up from')
@@ -203,7 +202,7 @@ const restore = (): Command =>
     .addOption(hypervisorOption())
     .addOption(concurrency())
     .addOption(limitRate())
-    .option('--force', 'overwrite a file that exists');
+    .option('--force', 'overwrite a file that exists; of --in-place: also disks of another guest');
 
 const concurrency = (): Option =>
   new Option('--concurrency <n>', 'disks of one machine at once (default: 1)').argParser(parseConnections);

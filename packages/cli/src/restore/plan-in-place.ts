@@ -36,14 +36,16 @@ export async function existingDisks(
       cure: 'restore without --in-place',
     });
   }
-  return hypervisor.existingDisks({ target: named.rest, disks }, { signal: context.signal });
+  const guestId = manifest.hypervisor === named.plugin ? manifest.guest.id : null;
+  const force = context.invocation.options.flag('force');
+  return hypervisor.existingDisks({ target: named.rest, disks, guestId, force }, { signal: context.signal });
 }
 
 async function existingImage(context: CommandContext, target: string): Promise<ExistingDisk> {
   const { world, invocation } = context;
   if (isNbdUri(target)) throw usageError('--in-place needs a file, a block device or a domain', 'leave it out for NBD');
   const path = resolve(world.cwd, target);
-  await checkExists({ name: target, path });
+  await checkExists({ name: target, path, cure: 'leave out --in-place, to have it made' });
   const format = await formatOf(path, invocation.options.text('format'));
   const { openImageDevice } = await import('@vbackup/core/qemu');
   return { label: target, open: openImageDevice(path, { format }) };

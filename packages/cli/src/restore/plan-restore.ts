@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import type { Hypervisor, Manifest, OpenTarget, Repository, SavedImage } from '@vbackup/core';
 import { UnsupportedError } from '@vbackup/core/errors';
 import type { CommandContext } from '../commands/command.js';
@@ -76,8 +76,9 @@ async function pluginOpener(
   signal: AbortSignal,
 ): Promise<OpenTarget> {
   if (hypervisor.target !== undefined) return hypervisor.target(rest, { signal });
-  throw new UnsupportedError('VB_UNSUPPORTED', `no disk can be restored to ${plugin}:${rest}`, {
-    cure: 'restore to files, with --define where they are to become a machine again',
+  const toFiles = 'restore to files, with --define where they are to become a machine again';
+  throw new UnsupportedError('VB_UNSUPPORTED', `no new disk can be restored to ${plugin}:${rest}`, {
+    cure: hypervisor.existingDisks === undefined ? toFiles : `${toFiles}; or give --in-place, to write into its disks`,
   });
 }
 
@@ -88,8 +89,8 @@ async function planImages(context: CommandContext, question: RestoreQuestion): P
   const openers = await imageOpeners(context, question);
   if (place.kind === 'file') {
     const disk = onlyDisk(manifest, disks);
-    const { format, open } = openers(disk);
     const { path } = place;
+    const { format, open } = openers(disk, formatOfName(path));
     return { steps: [{ disk, name: target, openTarget: open(path), image: { path, format } }], folder: null };
   }
   const steps = disks.map((disk) => {
@@ -109,22 +110,25 @@ interface ImageOpener {
 async function imageOpeners(
   context: CommandContext,
   { repository, manifest, asMachine }: RestoreQuestion,
-): Promise<(disk: string) => ImageOpener> {
+): Promise<(disk: string, byName?: RestoreFormat) => ImageOpener> {
   const { output } = context;
   const { options } = context.invocation;
   const asked = RESTORE_FORMATS.find((format) => format === options.text('format'));
   const force = options.flag('force');
   const { openFileTarget, openQcow2Target, savedImages } = await context.work();
-  const saved = asked === 'raw' || (asked === undefined && !asMachine) ? null : await savedImages(repository, manifest);
-  return (disk) => {
+  const saved = asked === 'raw' ? null : await savedImages(repository, manifest);
+  return (disk, byName = 'raw') => {
     const like = saved?.get(disk);
-    const format = asked ?? (asMachine && like?.format === 'qcow2' ? 'qcow2' : 'raw');
+    const format = asked ?? (asMachine && like?.format === 'qcow2' ? 'qcow2' : byName);
     if (format === 'raw') return { format, open: (path) => openFileTarget(path, { force }) };
     const lost = like === undefined ? null : whatIsLost(like);
     if (lost !== null) output.warning('VB_IMAGE_FLATTENED', `${disk} becomes one qcow2 that holds everything: ${lost}`);
     return { format, open: (path) => openQcow2Target(path, { force, like }) };
   };
 }
+
+/** A raw image that is called like a qcow2 would be taken for one, and found broken. */
+const formatOfName = (path: string): RestoreFormat => (extname(path).toLowerCase() === '.qcow2' ? 'qcow2' : 'raw');
 
 /** What a restored image does not have any more. */
 function whatIsLost({ backingFile, dataFile, encrypted }: SavedImage): string | null {

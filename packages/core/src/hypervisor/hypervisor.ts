@@ -76,8 +76,12 @@ export interface Hypervisor extends AsyncDisposable {
 export interface ExistingDisksRequest {
   /** What the user wrote behind `<name>:`, as {@link Hypervisor.find} takes it. */
   readonly target: string;
-  /** Disks of the backup, as the plugin named them. Where there is one and the target names one, its name does not matter. */
+  /** Disks of the backup, as the plugin named them. Where there is one and the target names one, its name need not be the same. */
   readonly disks: readonly string[];
+  /** The guest that was backed up, where this hypervisor has it: disks of another one are refused, and another disk of it. */
+  readonly guestId: string | null;
+  /** Nothing is refused because it is another guest or disk. */
+  readonly force: boolean;
 }
 
 export interface ExistingDisk {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ExistingDisksRequest } from '@vbackup/core';
 import { requireTools } from '@vbackup/core/testing';
 import { Fixture } from '../testing/fixture.js';
 
@@ -25,8 +26,14 @@ describe('existingDisks', () => {
     <disk type='network' device='disk'><source protocol='rbd' name='p/i'/><target dev='vdb'/></disk>
     <disk type='file' device='cdrom'><source file='/iso'/><target dev='sda'/><readonly/></disk>
     </devices></domain>`;
-  const find = (target: string, disks: readonly string[], uri = '') =>
-    fixture.hypervisor({ uri }).existingDisks({ target, disks });
+  const find = (
+    target: string,
+    disks: readonly string[],
+    more: Partial<ExistingDisksRequest> & { uri?: string } = {},
+  ) => {
+    const { uri = '', ...rest } = more;
+    return fixture.hypervisor({ uri }).existingDisks({ target, disks, guestId: null, force: false, ...rest });
+  };
 
   it('finds images by the names of the disks, and opens them', async () => {
     const [found, ...others] = await find('web', ['vda']);
@@ -38,6 +45,17 @@ describe('existingDisks', () => {
   it('takes the one disk that is named for the one disk of the backup, whatever that is called', async () => {
     assert.equal((await find('web:vda', ['sdc'])).length, 1);
     await assert.rejects(find('web:vda', ['vda', 'vdb']), { code: 'VB_GUEST_NOT_FOUND' });
+  });
+
+  it('takes the disks of another domain, and another disk, by force only', async () => {
+    const { uuid } = fixture.domain.facts;
+    assert.equal((await find('web', ['vda'], { guestId: uuid })).length, 1);
+    assert.equal((await find('web:vda', ['vda'], { guestId: `${uuid}:vda` })).length, 1);
+    const other = { guestId: '99999999-0000-4000-8000-000000000000' };
+    await assert.rejects(find('web', ['vda'], other), { code: 'VB_LIBVIRT_OTHER_DISK', cure: /--force/ });
+    assert.equal((await find('web', ['vda'], { ...other, force: true })).length, 1);
+    await assert.rejects(find('web:vda', ['vdb'], { guestId: uuid }), { code: 'VB_LIBVIRT_OTHER_DISK' });
+    assert.equal((await find('web:vda', ['vdb'], { guestId: uuid, force: true })).length, 1);
   });
 
   const cases: readonly [string, string, () => Promise<unknown>][] = [
@@ -77,7 +95,7 @@ describe('existingDisks', () => {
         return find('web', ['vda']);
       },
     ],
-    ['another host', 'VB_LIBVIRT_REMOTE', () => find('web', ['vda'], 'qemu+ssh://host/system')],
+    ['another host', 'VB_LIBVIRT_REMOTE', () => find('web', ['vda'], { uri: 'qemu+ssh://host/system' })],
   ];
   for (const [what, code, act] of cases) {
     it(`refuses ${what}`, () => assert.rejects(act(), { code }));

@@ -16,13 +16,14 @@ import { requireIdle } from './require-idle.js';
 /**
  * The images of a domain that is off, to be changed where they lie. Its checkpoints go on being true: their bitmaps record what
  * is written.
- * @throws VBackupError VB_GUEST_NOT_FOUND, VB_LIBVIRT_RUNNING, VB_LIBVIRT_SAVED_STATE, VB_LIBVIRT_DISK, VB_LIBVIRT_REMOTE
+ * @throws VBackupError VB_GUEST_NOT_FOUND, VB_LIBVIRT_OTHER_DISK, VB_LIBVIRT_RUNNING, VB_LIBVIRT_SAVED_STATE, VB_LIBVIRT_DISK, VB_LIBVIRT_REMOTE
  */
 export async function existingDisks(
   context: LibvirtContext,
-  { target, disks: names }: ExistingDisksRequest,
+  request: ExistingDisksRequest,
   { signal }: WithSignal = {},
 ): Promise<readonly ExistingDisk[]> {
+  const { target, disks: names } = request;
   const libvirt = await context.link.get();
   const remote = await remoteUri(libvirt, context.options.uri, { signal });
   if (remote !== null) {
@@ -33,6 +34,7 @@ export async function existingDisks(
   const { id } = await findGuest(libvirt, target, { signal });
   const { domain: uuid, disk: only } = parseGuestId(id);
   const facts = await libvirt.findDomain({ uuid }, { signal });
+  requireSame(request, { name: facts.name, uuid, only });
   await requireIdle(libvirt, facts, { signal });
   const { disks } = parseDomain(await libvirt.domainXml(uuid, { signal }));
   const found: ExistingDisk[] = [];
@@ -43,6 +45,29 @@ export async function existingDisks(
     found.push(existingDisk(facts.name, disk));
   }
   return found;
+}
+
+interface NamedDomain {
+  readonly name: string;
+  readonly uuid: string;
+  /** The target name of the only disk that is meant. */
+  readonly only: string | null;
+}
+
+/** What is written over is gone: a word that was mistaken must not be enough for that. */
+function requireSame({ guestId, force, disks }: ExistingDisksRequest, { name, uuid, only }: NamedDomain): void {
+  if (guestId === null || force) return;
+  const cure = 'if that is meant, give --force';
+  const { domain } = parseGuestId(guestId);
+  if (domain !== uuid) {
+    const message = `the backup is of another domain than ${name}: of ${domain}`;
+    throw new VBackupError('VB_LIBVIRT_OTHER_DISK', message, { cure });
+  }
+  const [disk] = disks;
+  if (only === null || disk === undefined || disk === only || disks.length > 1) return;
+  throw new VBackupError('VB_LIBVIRT_OTHER_DISK', `${disk} of the backup would be written over ${only} of ${name}`, {
+    cure,
+  });
 }
 
 function existingDisk(domain: string, disk: DomainDisk): ExistingDisk {

@@ -13,11 +13,11 @@ export async function requireIdle(
 ): Promise<void> {
   if (active) {
     throw new VBackupError('VB_LIBVIRT_RUNNING', `the domain ${name} runs`, {
-      cure: `stop it before: virsh shutdown ${name}`,
+      cure: `stop it before: virsh shutdown '${name}'`,
     });
   }
   if (!persistent || !(await libvirt.hasManagedSave(uuid, options))) return;
   throw new VBackupError('VB_LIBVIRT_SAVED_STATE', `the memory of the domain ${name} is saved, to go on from there`, {
-    cure: `start it and stop it, or throw the saved memory away: virsh managedsave-remove ${name}`,
+    cure: `start it and stop it, or throw the saved memory away: virsh managedsave-remove '${name}'`,
   });
 }
