@@ -19,8 +19,10 @@ export interface KillLibvirtReport {
   readonly killed: number;
   /** Of these, those whose backup exists: they died behind the commit point, or lived on. */
   readonly committed: number;
-  /** Runs after which libvirtd held the domain for a job that it had lost, and was helped by hand, as the message says. */
-  readonly stuck: number;
+  /** Runs after which libvirtd held the domain for a job that it had lost: the next run had that repaired. */
+  readonly repaired: number;
+  /** Runs after which QEMU went on with a job of which libvirt knew nothing: the next run ended it. */
+  readonly ended: number;
   /** Backups whose content was compared with what the guest had written at their instant. */
   readonly compared: number;
 }
@@ -34,7 +36,7 @@ export interface KillLibvirtReport {
 export async function killLibvirtRuns(options: KillLibvirtOptions): Promise<KillLibvirtReport> {
   const random = randomNumbers(options.seed);
   const folder = await mkdtemp(join(tmpdir(), 'vb-kill-'));
-  const report = { killed: 0, committed: 0, stuck: 0, compared: 0 };
+  const report = { killed: 0, committed: 0, repaired: 0, ended: 0, compared: 0 };
   try {
     await using lab = await startLibvirtLab();
     for (let first = 0; first < options.runs; first += RUNS_PER_SERIES) {
@@ -45,7 +47,8 @@ export async function killLibvirtRuns(options: KillLibvirtOptions): Promise<Kill
         const outcome = await series.run();
         if (outcome.killed) report.killed += 1;
         if (outcome.killed && outcome.committed) report.committed += 1;
-        if (outcome.stuck) report.stuck += 1;
+        if (outcome.repaired) report.repaired += 1;
+        if (outcome.ended) report.ended += 1;
         options.onRun?.(`run ${run + 1}: ${outcome.line}`);
       }
       report.compared += await series.end();

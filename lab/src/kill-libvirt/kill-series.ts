@@ -26,8 +26,6 @@ const STOP_TIMEOUT_MS = 30_000;
 /** How long the daemon stays away, and how long after an event somebody dies, at most. */
 const DOWN_MS = 600;
 const THEN_MS = 80;
-/** A lost job may have to be taken away in so many steps. */
-const MOST_HELP = 3;
 
 type Victim = (typeof VICTIMS)[number];
 
@@ -52,8 +50,10 @@ export interface SeriesOptions {
 export interface RunOutcome {
   readonly killed: boolean;
   readonly committed: boolean;
-  /** libvirtd lost its job, and only its own administrator could help (VB_LIBVIRT_JOB_STUCK). */
-  readonly stuck: boolean;
+  /** libvirtd lost its job, and the next run had it repaired (VB_LIBVIRT_REPAIRED). */
+  readonly repaired: boolean;
+  /** The next run ended in QEMU what libvirt knew nothing of (VB_LIBVIRT_JOB_ENDED). */
+  readonly ended: boolean;
   readonly line: string;
 }
 
@@ -69,8 +69,6 @@ export class KillSeries implements AsyncDisposable {
   /** How long a run takes that nobody disturbs. */
   #durationMs = 2500;
   #starts = 0;
-  /** libvirtd died between the job's beginning in QEMU and its note of the checkpoint: nobody knows of these bitmaps any more. */
-  #lostBitmaps = false;
 
   static async begin(options: SeriesOptions): Promise<KillSeries> {
     await mkdir(options.folder);
@@ -99,6 +97,7 @@ export class KillSeries implements AsyncDisposable {
       VBACKUP_LIBVIRT_URI: options.lab.uri,
       VBACKUP_LIBVIRT_SCRATCH: options.lab.images,
       VBACKUP_LIBVIRT_SOCKET_FOLDER: options.lab.images,
+      VBACKUP_LIBVIRT_REPAIR: options.lab.repairProgram,
     };
   }
 
@@ -111,13 +110,7 @@ export class KillSeries implements AsyncDisposable {
     const state = await this.#domain.state();
     if (state !== 'running') throw failure(`the guest is ${state}`, outcome);
     this.#history.settle();
-    let next = await this.#vbackup([]);
-    let stuck = false;
-    for (let help = 0; help < MOST_HELP && (plan.victim === 'libvirtd' || plan.victim === 'host'); help += 1) {
-      if (!(await this.#help(next.stderr))) break;
-      stuck = true;
-      next = await this.#vbackup([]);
-    }
+    const next = await this.#vbackup([]);
     if (next.code !== 0) throw failure(`after ${plan.victim} died ${name}: the next run ended with ${next.code}`, next);
     this.#durationMs = (this.#durationMs + next.elapsedMs) / 2;
     const after = await this.#compareNew(next);
@@ -126,8 +119,16 @@ export class KillSeries implements AsyncDisposable {
     this.#history.settle();
     const what = struck ? `${plan.victim} died ${name}` : 'nobody died';
     const committed = before > 0;
-    const more = `${off ? ', backed up while it was off' : ''}${committed ? ', the backup stands' : ''}${stuck ? ', libvirt had to forget its job' : ''}`;
-    return { killed: struck, committed, stuck, line: `${plan.level}: ${what}${more}` };
+    const told = outcome.stderr + next.stderr;
+    const repaired = told.includes('VB_LIBVIRT_REPAIRED');
+    const ended = told.includes('VB_LIBVIRT_JOB_ENDED');
+    const more = [
+      ...(off ? ['backed up while it was off'] : []),
+      ...(committed ? ['the backup stands'] : []),
+      ...(repaired ? ['libvirt forgot its job'] : []),
+      ...(ended ? ['QEMU was told to end it'] : []),
+    ];
+    return { killed: struck, committed, repaired, ended, line: [`${plan.level}: ${what}`, ...more].join(', ') };
   }
 
   /** Looks at every backup once more, and restores one. @returns how many there are */
@@ -205,22 +206,6 @@ export class KillSeries implements AsyncDisposable {
     await lab.startDaemon();
   }
 
-  /** Does what the message of a run says about a job that libvirtd lost when it was killed. @returns whether there was one */
-  async #help(stderr: string): Promise<boolean> {
-    const { lab } = this.#options;
-    const { name } = this.#domain;
-    if (stderr.includes('has a blockjob assigned')) {
-      this.#lostBitmaps = true;
-      // Those that libvirt does not count among its own any more are refused.
-      for (const { target } of DISKS) await lab.virsh('blockjob', name, target, '--abort').catch(() => undefined);
-      return true;
-    }
-    if (!stderr.includes('[VB_LIBVIRT_JOB_STUCK]')) return false;
-    if (!stderr.includes('nbd-server-stop')) await lab.forgetJob(name);
-    else await lab.virsh('qemu-monitor-command', name, '{"execute":"nbd-server-stop"}');
-    return true;
-  }
-
   /** What the guest did not flush may be lost, as with any host that crashes: the images tell what is left. */
   async #imagesOfDead(): Promise<Disks> {
     await this.#writer?.stop();
@@ -232,19 +217,15 @@ export class KillSeries implements AsyncDisposable {
   /** @returns whether a backup was made before */
   async #startAgain(images: Disks, { whileOff }: Plan): Promise<boolean> {
     this.#history.reset(images);
-    const off = whileOff && (await this.#backUpWhileOff());
+    if (whileOff) await this.#backUpWhileOff();
     await this.#start();
-    return off;
+    return whileOff;
   }
 
-  /** @returns whether that was possible */
-  async #backUpWhileOff(): Promise<boolean> {
+  async #backUpWhileOff(): Promise<void> {
     const run = await this.#vbackup([]);
-    const stuck = run.stderr.includes('[VB_LIBVIRT_JOB_STUCK]');
-    if (stuck) return false;
     if (run.code !== 0) throw failure(`the run while the guest was off ended with ${run.code}`, run);
     if ((await this.#compareNew(run)) !== 1) throw failure('the run while the guest was off made no backup', run);
-    return true;
   }
 
   async #start(): Promise<void> {
@@ -313,8 +294,7 @@ export class KillSeries implements AsyncDisposable {
 
   async #expectClean(run: Outcome): Promise<void> {
     const newest = (await this.#manifests()).findLast(({ level }) => level === 'full' || level === 'inc');
-    let left = await leftOf({ lab: this.#options.lab, domain: this.#domain, newest });
-    if (this.#lostBitmaps) left = left.filter((each) => !each.includes('bitmap'));
+    const left = await leftOf({ lab: this.#options.lab, domain: this.#domain, newest });
     if (left.length > 0) throw failure(`left: ${left.join(', ')}`, run);
   }
 

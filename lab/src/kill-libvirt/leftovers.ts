@@ -28,7 +28,10 @@ export async function leftOf({ lab, domain, newest }: LeftQuestion): Promise<rea
 
   const ask = async (execute: string): Promise<string> =>
     lab.virsh('qemu-monitor-command', name, JSON.stringify({ execute }));
-  const bitmaps = namesIn(await ask('query-named-block-nodes'), 'dirty-bitmaps');
+  const nodes = await ask('query-named-block-nodes');
+  const open = /vbackup-[^"\\]*\.scratch/.exec(nodes);
+  if (open !== null) left.push(`an image in QEMU: ${open[0]}`);
+  const bitmaps = namesIn(nodes, 'dirty-bitmaps');
   left.push(...bitmaps.filter((each) => each !== wanted).map((each) => `the bitmap ${each}`));
   if (bitmaps.length !== 2) left.push(`${bitmaps.length} bitmaps instead of 2`);
   for (const [question, what] of [

@@ -10,7 +10,7 @@ const report = await killLibvirtRuns({
 });
 process.stdout.write(
   `${runs} runs: in ${report.killed} something was killed, ${report.committed} of them made a backup all the same.` +
-    ` After ${report.stuck} libvirtd had to be helped to forget its job.` +
+    ` After ${report.repaired} libvirtd was made to forget its job, after ${report.ended} QEMU to end one.` +
     ` ${report.compared} backups hold what the guest had written at one instant, every guest ran on or was started,` +
     ' the repositories verify, nothing was left.\n',
 );

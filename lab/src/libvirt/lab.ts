@@ -15,7 +15,7 @@ import {
   labDomainXml,
   MiB,
 } from './domain-xml.js';
-import { cacheFolder, type GuestImage, guestImage } from './guest-image.js';
+import { cacheFolder, type GuestImage, guestImage, labScript } from './guest-image.js';
 import { type LabPaths, labPaths } from './paths.js';
 import { writePkiFolder } from './pki-folder.js';
 import { killProcessesNaming, processesNaming, signal } from './processes.js';
@@ -193,16 +193,11 @@ export class LibvirtLab implements AsyncDisposable {
   }
 
   /**
-   * The cure for a daemon that was killed when it had noted that a job begins, and not yet which: it holds the domain for a job that
-   * it cannot end, until the note is taken away while it does not run. The daemon is killed and started again.
+   * For `--libvirt-repair`: makes the daemon forget a job of a domain that it lost when it was killed. The daemon is killed and
+   * started again.
    */
-  async forgetJob(domain: string): Promise<void> {
-    const { mode, paths } = this.#parts;
-    const folder = mode === 'system' ? join(paths.state, 'run') : join(paths.run, 'libvirt');
-    const file = join(folder, 'qemu', mode === 'system' ? '' : 'run', `${domain}.xml`);
-    await this.signalDaemon('SIGKILL');
-    await writeFile(file, (await readFile(file, 'utf8')).replace(/<job [^>]*async='backup'[^>]*\/>/, ''));
-    await this.startDaemon();
+  get repairProgram(): string {
+    return join(this.folder, 'repair');
   }
 
   /** What the daemon logged and printed. */
@@ -266,6 +261,9 @@ async function prepare(mode: LabMode, paths: LabPaths, authority: Authority, tls
   const qemuFolder = mode === 'system' ? paths.etc : configuration;
   await writeFile(join(qemuFolder, 'qemu.conf'), qemuConfig(mode, paths));
   await writeFile(paths.daemonConfig, daemonConfig(paths, tlsPort));
+  const notes = mode === 'system' ? join(paths.state, 'run', 'qemu') : join(paths.run, 'libvirt', 'qemu', 'run');
+  const repair = `#!/bin/sh\nexec bash '${labScript('forget-job.sh')}' '${paths.folder}' '${notes}' "$1"\n`;
+  await writeFile(join(paths.folder, 'repair'), repair, { mode: 0o755 });
   const [kept, used] = capabilityFolders(mode, paths);
   if (existsSync(kept)) await cp(kept, used, { recursive: true, preserveTimestamps: true });
   await chmod(paths.folder, 0o755);

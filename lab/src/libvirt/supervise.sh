@@ -30,11 +30,18 @@ else
   environment=(env "HOME=$folder/home" "XDG_RUNTIME_DIR=$folder/run" "XDG_CONFIG_HOME=$folder/home/config"
     "XDG_CACHE_HOME=$folder/home/cache" "XDG_DATA_HOME=$folder/home/data")
 fi
-while read -r command; do
-  [ "$command" = start ] || continue
+start() {
   rm -f "$folder/run/libvirtd.pid"
   "${environment[@]}" libvirtd --listen --config "$folder/etc/libvirtd.conf" --pid-file "$folder/run/libvirtd.pid" < /dev/null &
+}
+# Whoever has killed the daemon, and has not our stdin, writes a line to this pipe (forget-job.sh).
+mkfifo "$folder/again"
+(while :; do read -r _ < "$folder/again" && start; done) &
+again=$!
+while read -r command; do
+  [ "$command" = start ] && start
 done
+kill "$again" || true
 # Without a namespace nobody kills them for us. The folder's name is in the arguments of what this lab started, and only there.
 if [ "$mode" = user ]; then
   for each in /proc/[0-9]*; do

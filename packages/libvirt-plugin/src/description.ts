@@ -39,6 +39,11 @@ export const LIBVIRT_DESCRIPTION = {
       description: 'the folder of the socket that the disks are read from (default: /var/tmp)',
       placeholder: 'FOLDER',
     },
+    repair: {
+      type: 'string',
+      description: 'a program that makes libvirtd forget a backup job that it lost when it was killed; gets the domain',
+      placeholder: 'PROGRAM',
+    },
     'nbd-tls-certificates': {
       type: 'string',
       description: 'the folder with ca-cert.pem, client-cert.pem and client-key.pem, to read disks of another host',

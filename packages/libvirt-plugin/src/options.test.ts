@@ -13,6 +13,7 @@ describe('the options of libvirt', () => {
       scratchFolder: '/var/tmp',
       socketFolder: '/var/tmp',
       nbd: { certificates: null, insecure: false, host: null, port: 10_809, listen: null },
+      repair: null,
     });
   });
 
@@ -34,6 +35,7 @@ describe('the options of libvirt', () => {
   for (const values of [
     { 'freeze-mountpoints': 'var' },
     { scratch: 'tmp' },
+    { repair: 'forget-job' },
     { 'socket-folder': `/${'x'.repeat(40)}` },
     { pause: 'perhaps' },
     { 'nbd-port': 0 },

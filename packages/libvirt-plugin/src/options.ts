@@ -14,6 +14,8 @@ export interface LibvirtOptions {
   readonly scratchFolder: string;
   readonly socketFolder: string;
   readonly nbd: RemoteNbdOptions;
+  /** A program that makes the daemon forget a job that it lost; null for none. */
+  readonly repair: string | null;
 }
 
 /** How the disks of a domain on another host are read. */
@@ -40,6 +42,7 @@ const ValuesSchema = z.object({
   pause: z.boolean().default(false),
   scratch: z.string().default('/var/tmp'),
   'socket-folder': z.string().default('/var/tmp'),
+  repair: z.string().min(1).optional(),
   'nbd-tls-certificates': z.string().min(1).optional(),
   'nbd-host': z.string().min(1).optional(),
   'nbd-port': z.number().int().min(1).max(65_535).default(NBD_PORT),
@@ -66,8 +69,9 @@ export function parseOptions(values: OptionValues): LibvirtOptions {
   for (const [name, path] of [
     ['scratch', scratch],
     ['socket-folder', socketFolder],
+    ['repair', parsed.data.repair],
   ] as const) {
-    if (!isAbsolute(path)) throw invalid(name, `${JSON.stringify(path)} is no absolute path`);
+    if (path !== undefined && !isAbsolute(path)) throw invalid(name, `${JSON.stringify(path)} is no absolute path`);
   }
   if (Buffer.byteLength(socketFolder) > LONGEST_SOCKET_FOLDER) {
     throw invalid('socket-folder', `the path has more than ${LONGEST_SOCKET_FOLDER} bytes, too many for a socket`);
@@ -83,6 +87,7 @@ export function parseOptions(values: OptionValues): LibvirtOptions {
     scratchFolder: scratch,
     socketFolder,
     nbd: remoteNbd(parsed.data),
+    repair: parsed.data.repair ?? null,
   };
 }
 

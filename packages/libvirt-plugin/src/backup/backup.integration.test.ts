@@ -62,7 +62,7 @@ describe('a backup of a guest with an agent', function () {
     await using snapshot = await hypervisor.snapshot(guest, request({ journal }));
     assert.deepEqual(
       journal.entries.map(({ step }) => step),
-      ['freeze', 'job', 'thawed'],
+      ['freeze', 'job', 'thawed', 'answered'],
     );
     assert.equal(await frozen(), 'thawed');
     // The superblock of an ext4 that was frozen needs no recovery: bit 2 of s_feature_incompat (offset 96) is off.

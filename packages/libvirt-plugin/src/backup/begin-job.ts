@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type SnapshotRequest, VBackupError, type WithSignal } from '@vbackup/core';
 import { type CheckpointOwner, newCheckpointXml } from '../checkpoint/index.js';
-import { isLibvirtError } from '../connection/index.js';
+import { isLibvirtError, LibvirtError } from '../connection/index.js';
 import { jobXml } from '../job/index.js';
 import { type Base, sinceOf } from './base.js';
 import type { ChosenDisks } from './choose-disks.js';
@@ -69,19 +69,26 @@ async function begin(context: LibvirtContext, job: JobRequest): Promise<BegunJob
     keep: request.keepCheckpoint,
     owner: { ...job.owner },
   };
+  let answered = false;
   const work = async (): Promise<Date> => {
     const libvirt = await context.link.get();
     await journal.record({ ...entry });
     const time = new Date();
     try {
       await libvirt.beginBackup(domain, { xml, checkpointXml }, { signal });
+      answered = true;
     } catch (error) {
+      // A daemon that refuses a job has taken back what it had begun of it.
+      answered = error instanceof LibvirtError && error.code !== 'VB_LIBVIRT_CLOSED' && !libvirt.lost.aborted;
       throw meaningOf(error);
     }
     return time;
   };
-  const time = await whileQuiet(context, { domain, journal, signal }, work);
-  return { entry, base, time };
+  try {
+    return { entry, base, time: await whileQuiet(context, { domain, journal, signal }, work) };
+  } finally {
+    if (answered) await journal.record({ step: 'answered', domain });
+  }
 }
 
 /** libvirt knows of no job, and cannot begin one: what a daemon that was killed left, where it is not the user's own work. */

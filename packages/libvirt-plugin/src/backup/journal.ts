@@ -10,6 +10,8 @@ const EntrySchema = z.discriminatedUnion('step', [
   z.object({ step: z.literal('thawed'), domain }),
   z.object({ step: z.literal('pause'), domain }),
   z.object({ step: z.literal('resumed'), domain }),
+  /** Libvirt said what became of the job that it was asked to begin: what it knows of it from then on can be believed. */
+  z.object({ step: z.literal('answered'), domain }),
   z.object({ step: z.literal('redefine-checkpoint'), domain, checkpoint: z.string() }),
   z.object({ step: z.literal('drop-checkpoint'), domain, checkpoint: z.string() }),
   z.object({

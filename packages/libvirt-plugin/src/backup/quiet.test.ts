@@ -25,7 +25,7 @@ describe('a guest at the instant of its backup', () => {
     await using snapshot = await take({ freeze: [] });
     assert.equal(snapshot.disks.length, 2);
     assert.deepEqual(calls('freeze', 'beginBackup', 'thaw'), ['freeze', 'beginBackup', 'thaw']);
-    assert.deepEqual(steps(), ['freeze', 'job', 'thawed']);
+    assert.deepEqual(steps(), ['freeze', 'job', 'thawed', 'answered']);
     assert.deepEqual([agent().frozen, agent().timeoutSeconds], [false, null]);
   });
 
@@ -33,7 +33,7 @@ describe('a guest at the instant of its backup', () => {
     fixture.libvirt.fail('beginBackup', 1);
     await assert.rejects(take({ freeze: [], pause: true }), { code: 'VB_LIBVIRT_FAILED' });
     assert.deepEqual([agent().frozen, fixture.domain.facts.state], [false, 'running']);
-    assert.deepEqual(steps(), ['freeze', 'pause', 'job', 'resumed', 'thawed']);
+    assert.deepEqual(steps(), ['freeze', 'pause', 'job', 'resumed', 'thawed', 'answered']);
   });
 
   it('is thawed when its agent wakes up and executes a freeze that was given up', async () => {

@@ -29,7 +29,7 @@ describe('recovery of a libvirt domain', () => {
       const [base] = names();
       const entries = await die();
       const [, made] = names();
-      const file = entries.at(-1)?.['socket'];
+      const file = entries.find(({ step }) => step === 'job')?.['socket'];
       assert.ok(typeof file === 'string');
       await writeFile(file, '');
       for (let time = 0; time < 2; time += 1) {

@@ -1,10 +1,12 @@
 import type { Leftover, WithSignal } from '@vbackup/core';
 import type { LibvirtContext } from './context.js';
 import { dropCheckpoint } from './drop-checkpoint.js';
-import { type JournalEntry, parseEntries } from './journal.js';
+import { type JobEntry, type JournalEntry, parseEntries } from './journal.js';
+import { endLostJob } from './lost-job.js';
 import { finishOffline, undoOffline } from './offline/release-offline.js';
 import { resume, thaw } from './quiet.js';
-import { finishJob, undoJob } from './release.js';
+import { domainOrNull, finishJob, undoJob } from './release.js';
+import { findJob } from './running-job.js';
 
 const THAW_TIMEOUT_MS = 30_000;
 
@@ -30,8 +32,28 @@ export async function recoverLeftover(
   // A second try has the same socket and checkpoint as the first.
   const job = entries.findLast((entry) => entry.step === 'job');
   if (job === undefined) return;
-  await (committed ? finishJob : undoJob)(libvirt, job, options);
+  if (committed) await finishJob(libvirt, job, options);
+  else await undo(context, { job, answered: wasAnswered(entries, job) }, options);
 }
+
+/** What libvirt may have lost is looked for at QEMU: before the job's files are gone, if libvirt knows of no job. */
+async function undo(
+  context: LibvirtContext,
+  { job, answered }: { readonly job: JobEntry; readonly answered: boolean },
+  options: WithSignal,
+): Promise<void> {
+  const libvirt = await context.link.get();
+  const facts = await domainOrNull(libvirt, job.domain, options);
+  if (answered || facts?.active !== true) return undoJob(libvirt, job, options);
+  const known = (await findJob(libvirt, job.domain, options)) !== null;
+  if (!known) await endLostJob(context, job, options);
+  await undoJob(libvirt, job, options);
+  if (known) await endLostJob(context, job, options);
+}
+
+/** Whether nobody died between the question for a job and libvirt's answer. */
+const wasAnswered = (entries: readonly JournalEntry[], job: JournalEntry): boolean =>
+  entries.slice(entries.indexOf(job)).some(({ step }) => step === 'answered');
 
 /** The domains to which something was done that was not taken back. */
 function openOnes(

@@ -94,7 +94,10 @@ describe('a snapshot of a domain on another host', () => {
     const journal = new MemoryJournal();
     const far = fixture.hypervisor({}, clear);
     await far.snapshot(fixture.guest, request({ journal }));
-    const [scratch] = listOf(journal.entries.at(-1), 'scratches');
+    const [scratch] = listOf(
+      journal.entries.find(({ step }) => step === 'job'),
+      'scratches',
+    );
     assert.ok(typeof scratch === 'string');
     await writeFile(scratch, 'of this machine');
     for (let time = 0; time < 2; time += 1) {

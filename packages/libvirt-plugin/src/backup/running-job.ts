@@ -77,10 +77,17 @@ async function jobFactsOf(libvirt: LibvirtConnection, domain: string, options: W
     if (!isLibvirtError(cause, 'VB_LIBVIRT_FAILED') || !STUCK.test(cause.libvirtMessage)) throw cause;
     throw new VBackupError('VB_LIBVIRT_JOB_STUCK', 'libvirt holds the domain for a backup job that it lost', {
       cause,
-      cure: "stop the daemon, take the element <job> out of the domain's file in /run/libvirt/qemu, start the daemon: the guest runs on",
+      cure: "stop the daemon, take the element <job> out of the domain's file in /run/libvirt/qemu, start the daemon: the guest runs on; --libvirt-repair PROGRAM does it by itself",
     });
   }
 }
+
+/** Whether the daemon holds a domain for a job that it lost: only a daemon that is started anew, without its note, forgets it. */
+export const isLostByDaemon = (error: unknown): boolean =>
+  error instanceof VBackupError &&
+  error.code === 'VB_LIBVIRT_JOB_STUCK' &&
+  isLibvirtError(error.cause, 'VB_LIBVIRT_FAILED') &&
+  STUCK.test(error.cause.libvirtMessage);
 
 /** Ends the job that runs, and returns when it is gone; no job is as good. */
 export async function abortJob(libvirt: LibvirtConnection, domain: string, options: WithSignal): Promise<void> {

@@ -34,6 +34,7 @@ import { lookAtImages } from './look-at-images.js';
 import { takeOffline } from './offline/take-offline.js';
 import { readChanges } from './read-changes.js';
 import { finishJob, undoJob } from './release.js';
+import { withRepair } from './repair-daemon.js';
 import { clearWay } from './running-job.js';
 import type { SnapshotPlan } from './snapshot-plan.js';
 import { remoteUri, requireLocal } from './uri.js';
@@ -49,10 +50,14 @@ export async function takeSnapshot(
   request: SnapshotRequest,
   options: WithSignal = {},
 ): Promise<Snapshot> {
-  const plan = await planSnapshot(context, guest, request, options);
-  if (plan.facts.active) return takeOnline(context, plan, options);
-  requireLocal(plan.remote, plan.facts.name);
-  return takeOffline(context, plan, options);
+  const { domain } = parseGuestId(guest.id);
+  const take = async (): Promise<Snapshot> => {
+    const plan = await planSnapshot(context, guest, request, options);
+    if (plan.facts.active) return takeOnline(context, plan, options);
+    requireLocal(plan.remote, plan.facts.name);
+    return takeOffline(context, plan, options);
+  };
+  return withRepair(context, domain, take, options);
 }
 
 async function planSnapshot(

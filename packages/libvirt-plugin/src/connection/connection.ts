@@ -9,6 +9,7 @@ import type {
   HostFacts,
   JobFacts,
 } from './facts.js';
+import type { MonitorRequest } from './monitor-commands.js';
 
 /** Which domain: its uuid, 36 lower-case characters with hyphens. It stays the same when the domain is renamed. */
 export type DomainUuid = string;
@@ -83,6 +84,13 @@ export interface LibvirtConnection extends AsyncDisposable {
   /** @throws LibvirtError VB_LIBVIRT_NO_CHECKPOINT */
   checkpointXml(domain: DomainUuid, name: string, options?: CheckpointXmlOptions): Promise<string>;
   deleteCheckpoint(domain: DomainUuid, name: string, options?: DeleteCheckpointOptions): Promise<void>;
+
+  /**
+   * Hands a command to the domain's QEMU past libvirt, which marks the domain as tainted (`custom-monitor`).
+   * @returns QEMU's answer, JSON with `return` or `error`
+   * @throws VBackupError VB_LIBVIRT_LIBRARY_MISSING
+   */
+  monitor(domain: DomainUuid, request: MonitorRequest, options?: CallOptions): Promise<string>;
 
   /**
    * Freezes the guest's file systems through its agent. A freeze that failed may still happen when the agent wakes up:

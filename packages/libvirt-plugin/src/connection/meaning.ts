@@ -123,6 +123,7 @@ const WORDS: Readonly<Record<string, string>> = {
   listCheckpoints: 'cannot list the checkpoints',
   checkpointXml: 'cannot read the checkpoint',
   deleteCheckpoint: 'cannot delete the checkpoint',
+  monitor: 'cannot ask the QEMU of the domain',
   freeze: 'cannot freeze the file systems of the guest',
   thaw: 'cannot thaw the file systems of the guest',
   fileSystems: 'cannot ask the guest for its file systems',

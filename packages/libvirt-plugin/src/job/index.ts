@@ -7,3 +7,4 @@ export {
   parseJob,
   type RunningJob,
 } from './job-xml.js';
+export { endingOf, type LostJob, parseAnswer, parseState, type QemuState } from './qemu-state.js';

@@ -8,6 +8,7 @@ import { guestCalls } from './guest-calls.js';
 import type { Handler } from './handler.js';
 import { hostCalls } from './host-calls.js';
 import { loadLibrary } from './library.js';
+import { monitorCalls } from './monitor-calls.js';
 import { lastError, NativeCallError, Session } from './session.js';
 
 export interface ConnectOptions extends Credentials {
@@ -15,6 +16,8 @@ export interface ConnectOptions extends Credentials {
   readonly readOnly?: boolean | undefined;
   readonly library?: string | undefined;
 }
+
+const CALLS = [hostCalls, domainCalls, backupCalls, checkpointCalls, guestCalls, monitorCalls];
 
 /** VIR_CONNECT_RO */
 const READ_ONLY = 1;
@@ -51,7 +54,7 @@ export function connect(options: ConnectOptions, sink: EventSink): Connected {
   const session = new Session(library, connection);
   const unsubscribe = subscribe(session, sink);
   return {
-    handlers: [hostCalls, domainCalls, backupCalls, checkpointCalls, guestCalls].flatMap((each) => each(session)),
+    handlers: CALLS.flatMap((each) => each(session)),
     close: () => {
       unsubscribe();
       return library.connectClose(connection);

@@ -7,6 +7,34 @@ export class LibraryError extends Error {}
 /** Its name where libvirt's clients are installed; no headers and no `-dev` package are needed. */
 const LIBRARY = process.platform === 'darwin' ? 'libvirt.0.dylib' : 'libvirt.so.0';
 
+/** What libvirt offers for QEMU alone, in a library of its own (libvirt-qemu.h). */
+const QEMU_LIBRARY = process.platform === 'darwin' ? 'libvirt-qemu.0.dylib' : 'libvirt-qemu.so.0';
+
+/** The function that hands a command to a domain's QEMU. */
+export type MonitorFunction = ReturnType<typeof bindMonitor>;
+
+/** @throws LibraryError */
+export function loadMonitorFunction(): MonitorFunction {
+  try {
+    return bindMonitor(QEMU_LIBRARY);
+  } catch (error) {
+    throw new LibraryError(`${QEMU_LIBRARY}: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function bindMonitor(path: string): (domain: Pointer, command: string, result: Buffer, flags: number) => number {
+  const native = koffi
+    .load(path)
+    .func('int virDomainQemuMonitorCommand(void *domain, const char *command, void *result, unsigned int flags)');
+  return (...values) => {
+    const result: unknown = native(...values);
+    if (typeof result !== 'number') throw new Error(`virDomainQemuMonitorCommand gives ${typeof result}`);
+    return result;
+  };
+}
+
 /** The functions of libvirt that are used. All are called at once, never in a thread: its errors belong to the thread. */
 export type Library = ReturnType<typeof bind>;
 

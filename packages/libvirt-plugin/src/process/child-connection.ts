@@ -19,6 +19,7 @@ import type {
   JobOptions,
   LibvirtConnection,
   LibvirtEvent,
+  MonitorRequest,
   ShutdownOptions,
   StartOptions,
   UndefineOptions,
@@ -145,6 +146,10 @@ export class ChildConnection implements LibvirtConnection {
 
   async deleteCheckpoint(domain: DomainUuid, name: string, options: DeleteCheckpointOptions = {}): Promise<void> {
     await this.#process.ask(calls.deleteCheckpoint, { domain, name, metadataOnly: options.metadataOnly }, options);
+  }
+
+  monitor(domain: DomainUuid, { execute, values = {} }: MonitorRequest, options?: CallOptions): Promise<string> {
+    return this.#process.ask(calls.monitor, { domain, execute, values: { ...values } }, options);
   }
 
   freeze(domain: DomainUuid, options: FreezeOptions = {}): Promise<number> {

@@ -8,6 +8,7 @@ import {
   type JobFacts,
   libvirtError,
 } from '../connection/index.js';
+import { FakeQemu } from './fake-qemu.js';
 
 /** A domain of {@link FakeLibvirt}; a test may change every field at any time. */
 export interface FakeDomain {
@@ -23,6 +24,8 @@ export interface FakeDomain {
   agent: FakeAgent | null;
   diskErrors: DiskError[];
   blocks: Map<string, BlockFacts>;
+  /** What its QEMU has, whatever libvirt knows of it. */
+  readonly qemu: FakeQemu;
 }
 
 export interface FakeCheckpoint extends CheckpointFacts {
@@ -76,6 +79,7 @@ export function newFakeDomain(facts: Partial<DomainFacts> & { readonly uuid: str
     agent: { answers: true, frozen: false, timeoutSeconds: null, fileSystems: [] },
     diskErrors: [],
     blocks: new Map(),
+    qemu: new FakeQemu(),
   };
 }
 

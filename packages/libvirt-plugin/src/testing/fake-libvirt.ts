@@ -15,6 +15,7 @@ import {
   type JobOptions,
   type LibvirtConnection,
   type LibvirtEvent,
+  type MonitorRequest,
   type UndefineOptions,
 } from '../connection/index.js';
 import {
@@ -254,6 +255,10 @@ export class FakeLibvirt implements LibvirtConnection {
         .filter((checkpoint) => checkpoint !== gone)
         .map((checkpoint) => (checkpoint.parent === name ? { ...checkpoint, parent: gone.parent } : checkpoint));
     });
+  }
+
+  monitor(domain: DomainUuid, request: MonitorRequest): Promise<string> {
+    return this.#call('monitor', domain, (each) => JSON.stringify(each.qemu.execute(request)));
   }
 
   freeze(domain: DomainUuid, options: FreezeOptions = {}): Promise<number> {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MONITOR_COMMANDS } from '../connection/index.js';
 import {
   BlockSchema,
   CheckpointSchema,
@@ -83,6 +84,11 @@ export const calls = {
   listCheckpoints: call('listCheckpoints', z.object(domain), listOf(CheckpointSchema)),
   checkpointXml: call('checkpointXml', z.object({ ...domain, name: Name, size: flag, withoutDomain: flag }), Text),
   deleteCheckpoint: call('deleteCheckpoint', z.object({ ...domain, name: Name, metadataOnly: flag }), Done),
+  monitor: call(
+    'monitor',
+    z.object({ ...domain, execute: z.enum(MONITOR_COMMANDS), values: z.record(Name, z.union([Name, z.boolean()])) }),
+    Text,
+  ),
   freeze: call('freeze', z.object({ ...domain, mountpoints: listOf(Name).optional() }), z.number().int()),
   thaw: call('thaw', z.object(domain), z.number().int()),
   fileSystems: call('fileSystems', z.object(domain), listOf(FileSystemSchema)),
