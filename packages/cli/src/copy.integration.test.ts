@@ -203,6 +203,26 @@ describe('vbackup copy', function () {
     });
   });
 
+  it('reads over as many connections as it is told, and over two where nothing is said', async () => {
+    const disk = new MemoryExport({ size: 8 * MIB, readOnly: true });
+    let connections = 0;
+    const open = (): Promise<MemoryExport> => {
+      connections += 1;
+      return Promise.resolve(disk);
+    };
+    await using _server = await NbdServer.listen({ address: { kind: 'unix', path: folder.at('nbd.sock') }, open });
+    const uri = `nbd+unix:///?socket=${folder.at('nbd.sock')}`;
+    for (const [options, expected] of [
+      ['', 2],
+      [' --connections 1', 1],
+      [' --connections 7', 7],
+    ] as const) {
+      connections = 0;
+      await folder.done(`copy ${uri} of-${expected}.raw${options}`);
+      assert.equal(connections, expected);
+    }
+  });
+
   it('--verify names the first byte that differs, and ends with 14', async () => {
     const target = new LyingExport({ size: 25 * MIB });
     await using _server = await serve(target);
