@@ -103,6 +103,23 @@ describe('bin/vbackup.mjs', () => {
     });
   }
 
+  it('loads for a backup neither archives nor the entry that loads everything', async () => {
+    const disk = join(folder, 'disk.raw');
+    await writeFile(disk, Buffer.alloc(64 * 1024, 1));
+    const loaded = await loadedBy(`-r '${join(folder, 'kept')}' --hypervisor file '${disk}'`);
+    assert.ok(loaded.includes('@vbackup/core/backup/run-backup'), loaded.join(' '));
+    const surplus = [
+      '@vbackup/core/index',
+      '@vbackup/core/vma/',
+      '@vbackup/core/backup/archive/',
+      '@vbackup/core/nbd/client',
+    ];
+    assert.deepEqual(
+      loaded.filter((name) => surplus.some((each) => name.startsWith(each))),
+      [],
+    );
+  });
+
   it('ends with 2 and a suggestion for a misspelt command', async () => {
     const { code, out, err } = await run(['lsit']);
     assert.deepEqual([code, out], [2, '']);

@@ -1,6 +1,6 @@
 import type { Extent, NbdClient, WithSignal } from '@vbackup/core';
 import { clip, coalesce, intersect, totalLength } from '@vbackup/core/extent';
-import { allocationKind } from '@vbackup/core/nbd';
+import { allocationKind } from '@vbackup/core/nbd/protocol-flags';
 import { z } from 'zod';
 
 /** So many extents of one bitmap are held in memory; beyond that, near ones are joined. */

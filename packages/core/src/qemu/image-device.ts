@@ -5,7 +5,7 @@ import { VBackupError } from '../errors/index.js';
 import { claimFile } from '../filemap/claim-file.js';
 import { loadLibc } from '../filemap/load-libc.js';
 import type { BlockDevice, BlockLimits, DeviceSpecification, OpenDevice, WithSignal } from '../hypervisor/index.js';
-import { NbdClient } from '../nbd/index.js';
+import { NbdClient } from '../nbd/client.js';
 import { systemCode, withIo } from '../storage/io-error.js';
 import { RestoreNote } from '../storage/restore-note.js';
 import { QemuNbd } from './qemu-nbd.js';

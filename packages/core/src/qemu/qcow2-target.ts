@@ -3,7 +3,7 @@ import { VBackupError } from '../errors/index.js';
 import { type CopyTarget, openCopyTarget } from '../filemap/copy-target.js';
 import { loadLibc } from '../filemap/load-libc.js';
 import type { BlockLimits, BlockWriter, OpenTarget, TargetSpecification, WithSignal } from '../hypervisor/index.js';
-import { NbdClient } from '../nbd/index.js';
+import { NbdClient } from '../nbd/client.js';
 import { PARTIAL_SUFFIX } from '../storage/durable.js';
 import type { ImageInfo } from './image-info.js';
 import { QemuNbd } from './qemu-nbd.js';

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Guest, NbdAddress, NbdUri } from '@vbackup/core';
-import { NBD_PORT } from '@vbackup/core/nbd';
+import { NBD_PORT } from '@vbackup/core/nbd/device';
 import { diskName, guestId } from '../names.js';
 
 /** How an export is called in the repository. */

@@ -1,6 +1,6 @@
 import type { BlockReader, NbdConnectOptions, OpenDiskOptions, Warning, WithSignal } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
-import { inspectExport } from '@vbackup/core/nbd';
+import { inspectExport } from '@vbackup/core/nbd/device';
 import { bitmapWarning } from '../decide-changes.js';
 import { readBitmap, type SeenBitmap } from '../dirty-bitmap.js';
 import { HeldExport } from '../held-export.js';
