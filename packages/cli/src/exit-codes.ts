@@ -1,3 +1,5 @@
+import type { StopSignal } from './world.js';
+
 /** Every exit code of the command. They are a promise: only new ones may join. */
 export const EXIT = {
   done: 0,
@@ -10,6 +12,7 @@ export const EXIT = {
   chainBroken: 13,
   damageFound: 14,
   defect: 70,
+  hungUp: 129,
   interrupted: 130,
   terminated: 143,
 } as const;
@@ -91,13 +94,18 @@ export const EXIT_BY_CODE: Readonly<Record<string, number>> = {
   VB_INTERNAL: EXIT.defect,
 };
 
+const EXIT_BY_SIGNAL: Readonly<Record<StopSignal, number>> = {
+  SIGHUP: EXIT.hungUp,
+  SIGINT: EXIT.interrupted,
+  SIGTERM: EXIT.terminated,
+};
+
 /** The exit code of an error code. */
 export const exitCodeOf = (code: string): number =>
   Object.hasOwn(EXIT_BY_CODE, code) ? (EXIT_BY_CODE[code] ?? EXIT.failed) : EXIT.failed;
 
 /** The exit code of a signal, as shells count: 128 and its number. */
-export const exitCodeOfSignal = (signal: 'SIGINT' | 'SIGTERM'): number =>
-  signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated;
+export const exitCodeOfSignal = (signal: StopSignal): number => EXIT_BY_SIGNAL[signal];
 
 /**
  * The exit code of several pieces of work that were done one by one: `partial` where some failed, the failures' own

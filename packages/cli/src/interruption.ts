@@ -5,7 +5,7 @@ import type { StopSignal, World } from './world.js';
 /** How long cleaning up may take after a signal. What is left then is healed by the next run. */
 const CLEANUP_LIMIT_MS = 30_000;
 
-/** The first SIGINT or SIGTERM aborts the work, which then cleans up; the second one leaves at once. */
+/** The first SIGHUP, SIGINT or SIGTERM aborts the work, which then cleans up; the second one leaves at once. */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();
   readonly #world: World;

@@ -148,6 +148,7 @@ describe('vbackup', () => {
 
   describe('a signal', () => {
     for (const [signal, exitCode] of [
+      ['SIGHUP', 129],
       ['SIGINT', 130],
       ['SIGTERM', 143],
     ] as const) {

@@ -2,6 +2,8 @@ import { homedir } from 'node:os';
 import type { StopSignal, TextStream, World } from './world.js';
 
 const DEFAULT_COLUMNS = 80;
+/** SIGHUP: the terminal is gone, or the session ends. */
+const STOP_SIGNALS: readonly StopSignal[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
 
 /** The world of a real process. What takes Node time to make is made when it is asked for. */
 export function processWorld(): World {
@@ -25,11 +27,15 @@ export function processWorld(): World {
 }
 
 function onStop(listener: (signal: StopSignal) => void): Disposable {
-  process.on('SIGINT', listener).on('SIGTERM', listener);
-  return { [Symbol.dispose]: () => void process.off('SIGINT', listener).off('SIGTERM', listener) };
+  for (const signal of STOP_SIGNALS) process.on(signal, listener);
+  return {
+    [Symbol.dispose]: () => {
+      for (const signal of STOP_SIGNALS) process.off(signal, listener);
+    },
+  };
 }
 
-/** A standard stream whose reader may go away: `vbackup list | head -1` is no error, a full disk is. */
+/** A standard stream whose reader may go away: `vbackup list | head -1` and a closed terminal are no errors, a full disk is. */
 class ProcessStream implements TextStream {
   readonly #open: () => NodeJS.WriteStream;
   #opened: NodeJS.WriteStream | undefined;
@@ -43,7 +49,8 @@ class ProcessStream implements TextStream {
   get #stream(): NodeJS.WriteStream {
     this.#opened ??= this.#open().on('error', (error: Error) => {
       this.#closed = true;
-      if (!('code' in error) || error.code !== 'EPIPE') this.#fault = error;
+      const code = 'code' in error ? error.code : undefined;
+      if (code !== 'EPIPE' && !(code === 'EIO' && this.isTTY)) this.#fault = error;
     });
     return this.#opened;
   }

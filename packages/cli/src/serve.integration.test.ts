@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { applyFiles, type ImageTarget } from '@vbackup/core';
 import { NbdCredentials, requireTools } from '@vbackup/core/testing';
 import { z } from 'zod';
+import { BIN } from './testing/command.js';
 import { CommandFolder } from './testing/command-folder.js';
 import { ServeProcess } from './testing/serve-process.js';
 
@@ -41,7 +42,7 @@ describe('vbackup serve', function () {
   const ids: Record<'disk' | 'plain', string[]> = { disk: [], plain: [] };
 
   before(async function () {
-    requireTools(this, ['nbdcopy', 'nbdinfo', 'qemu-img', 'openssl']);
+    requireTools(this, ['nbdcopy', 'nbdinfo', 'qemu-img', 'openssl', 'python3']);
     folder = await CommandFolder.make();
     credentials = await NbdCredentials.make();
     for (const name of ['disk', 'plain'] as const) {
@@ -226,13 +227,37 @@ describe('vbackup serve', function () {
   });
 
   it('ends in order when it is told to, and takes its socket with it', async () => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) {
       await using server = await serve('disk.raw --socket stop.sock');
       await run('nbdinfo', [server.uri('disk.raw')]);
       server.kill(signal);
       assert.equal(await server.exit(), 0);
       await assert.rejects(access(folder.at('stop.sock')));
     }
+  });
+
+  it('ends with its terminal, and takes its socket with it', async () => {
+    const script = `
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+said = b''
+while b'nbd+unix' not in said: said += os.read(terminal, 4096)
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`;
+    const words = [process.execPath, BIN, 'serve', folder.at('disk.raw'), '--socket', folder.at('terminal.sock')];
+    const { stdout } = await run('python3', ['-c', script, ...words]);
+    assert.equal(stdout.trim(), '0');
+    await assert.rejects(access(folder.at('terminal.sock')));
+  });
+
+  it('goes on with the backup that it has open when somebody removes that', async () => {
+    await folder.done('backup --hypervisor file plain.raw -r removed');
+    await using server = await serve('plain.raw@latest -r removed --socket removed.sock');
+    await rm(folder.at('removed'), { recursive: true });
+    await run('nbdcopy', [server.uri('plain'), folder.at('removed.raw')]);
+    assert.ok((await readFile(folder.at('removed.raw'))).equals(await readFile(folder.at('plain.raw'))));
+    assert.deepEqual(server.errors, []);
   });
 
   it('serves one session with --once, in a socket of its own, whoever looked before', async () => {

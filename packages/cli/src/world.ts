@@ -12,7 +12,7 @@ export interface TextStream {
   drain(): Promise<void>;
 }
 
-export type StopSignal = 'SIGINT' | 'SIGTERM';
+export type StopSignal = 'SIGHUP' | 'SIGINT' | 'SIGTERM';
 
 /** Everything of the process that the program touches; tests bring their own. */
 export interface World {

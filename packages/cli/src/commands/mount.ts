@@ -1,11 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { EXIT } from '../exit-codes.js';
 import { FaultLines } from '../serve/fault-lines.js';
 import { openDisks } from '../serve/open-disks.js';
 import { Sources } from '../serve/open-sources.js';
+import { makePrivateFolder } from '../serve/private-folder.js';
 import { usageError } from '../usage.js';
+import type { World } from '../world.js';
 import type { CommandContext, Outcome } from './command.js';
 
 /** Shows disks as files in a folder, or the files on them, until they are unmounted or it is told to stop. */
@@ -19,7 +20,7 @@ export async function mount(context: CommandContext): Promise<Outcome> {
   await using sources = new Sources(context, { core, cache });
   await sources.add(source);
   await using disks = await openDisks(context, core, core.exportNames(sources.opened));
-  await using socket = await privateSocket();
+  await using socket = await privateSocket(world.env);
   const faults = new FaultLines(output);
   await using server = await core.DiskServer.listen({
     disks: disks.opened,
@@ -50,8 +51,8 @@ export async function umount({ invocation, output, world }: CommandContext): Pro
 }
 
 /** In a folder that only this user can enter, which goes with it. */
-async function privateSocket(): Promise<AsyncDisposable & { readonly path: string }> {
-  const folder = await mkdtemp(join(tmpdir(), 'vbackup-'));
+async function privateSocket(env: World['env']): Promise<AsyncDisposable & { readonly path: string }> {
+  const folder = await makePrivateFolder(env);
   return {
     path: join(folder, 'nbd.sock'),
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),

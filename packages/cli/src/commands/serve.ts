@@ -1,14 +1,13 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { isAbsolute, join, resolve } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import type * as CoreModule from '@vbackup/core';
 import type { NbdAddress, NbdServerTls } from '@vbackup/core';
 import { EXIT } from '../exit-codes.js';
 import { FaultLines } from '../serve/fault-lines.js';
-
 import { listenAddress } from '../serve/listen-address.js';
 import { openDisks } from '../serve/open-disks.js';
 import { Sources } from '../serve/open-sources.js';
+import { makePrivateFolder } from '../serve/private-folder.js';
 import { usageError } from '../usage.js';
 import type { CommandContext, Outcome } from './command.js';
 
@@ -88,9 +87,7 @@ async function placeOf(
   if (socket !== undefined) {
     return { address: { kind: 'unix', path: resolve(world.cwd, socket) }, [Symbol.asyncDispose]: keep };
   }
-  const runtime = world.env['XDG_RUNTIME_DIR'] ?? '';
-  // A relative one counts as none: XDG Base Directory Specification, "Basics".
-  const folder = await mkdtemp(join(isAbsolute(runtime) ? runtime : tmpdir(), 'vbackup-'));
+  const folder = await makePrivateFolder(world.env);
   return {
     address: { kind: 'unix', path: join(folder, 'nbd.sock') },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),

@@ -30,16 +30,17 @@ export interface HeldLock extends AsyncDisposable {
  * front by rename(2) and removes the rest. A process that linked a successor to a row which is gone sees, on looking
  * again from the front, that it is not in the row, and has lost.
  *
+ * @param options - `wait`: the cure where a living process of this machine holds it
  * @throws VBackupError VB_REPOSITORY_LOCKED: held by a living process, or by one of another machine, which only its
  * owner can judge
  */
-export async function acquireLock(directory: string): Promise<HeldLock> {
+export async function acquireLock(directory: string, { wait = 'wait until it is done' } = {}): Promise<HeldLock> {
   const own: LockFile = { ...ownIdentity(), token: randomId(), since: new Date().toISOString() };
   const candidate = join(directory, `${LOCK_NAME}.${own.token}.new`);
   return withIo(`cannot lock ${directory}`, async () => {
     try {
       await writeCandidate(candidate, own);
-      const takenOver = await enter(directory, candidate, own);
+      const takenOver = await enter({ directory, candidate, wait }, own);
       return { takenOver, [Symbol.asyncDispose]: () => release(directory, own) };
     } finally {
       await ignoringMissing(() => unlink(candidate));
@@ -53,7 +54,13 @@ async function writeCandidate(path: string, own: LockFile): Promise<void> {
   await file.sync();
 }
 
-async function enter(directory: string, candidate: string, own: LockFile): Promise<boolean> {
+interface Entering {
+  readonly directory: string;
+  readonly candidate: string;
+  readonly wait: string;
+}
+
+async function enter({ directory, candidate, wait }: Entering, own: LockFile): Promise<boolean> {
   for (let attempt = 0; attempt < ATTEMPT_LIMIT; attempt += 1) {
     const row = await readRow(directory);
     const holder = row.at(-1);
@@ -61,7 +68,7 @@ async function enter(directory: string, candidate: string, own: LockFile): Promi
       if (await linked(candidate, join(directory, LOCK_NAME))) return false;
       continue;
     }
-    refuseUnlessDead(holder, directory);
+    refuseUnlessDead(holder, { directory, wait });
     const successor = join(directory, `${LOCK_NAME}.${holder.token}`);
     if (!(await linked(candidate, successor))) continue;
     if ((await readRow(directory)).at(-1)?.token === own.token) {
@@ -99,15 +106,12 @@ function parseLock(text: string, path: string): LockFile {
   }
 }
 
-function refuseUnlessDead(holder: LockFile, directory: string): void {
+function refuseUnlessDead(holder: LockFile, { directory, wait }: Pick<Entering, 'directory' | 'wait'>): void {
   const state = stateOf(holder);
   if (state === 'dead') return;
   const who = `process ${holder.pid} on ${holder.host} since ${holder.since}`;
   throw new VBackupError('VB_REPOSITORY_LOCKED', `${directory} is locked by ${who}`, {
-    cure:
-      state === 'alive'
-        ? 'wait until it is done'
-        : `if that process is gone for certain, remove ${join(directory, LOCK_NAME)}`,
+    cure: state === 'alive' ? wait : `if that process is gone for certain, remove ${join(directory, LOCK_NAME)}`,
   });
 }
 

@@ -58,7 +58,8 @@ describe('OverlayFolder', () => {
     await using _overlays = await OverlayFolder.open(path);
     await assert.rejects(OverlayFolder.open(path), {
       code: 'VB_OVERLAY_LOCKED',
-      message: new RegExp(`${process.pid}`),
+      message: new RegExp(`locked by process ${process.pid} on `),
+      cure: 'end that server, or name another folder for what is written',
     });
   });
 

@@ -14,6 +14,8 @@ import { fileStore } from './overlay-store.js';
 
 const SUFFIX = '.overlay';
 const LONGEST_NAME = 200;
+/** A server does not end by itself: nobody should wait for it. */
+const END_OR_MOVE = 'end that server, or name another folder for what is written';
 
 /** What an overlay is found by, however its disk is shown to clients. */
 export interface OverlayKey {
@@ -51,11 +53,10 @@ export class OverlayFolder implements AsyncDisposable {
       throw new VBackupError('VB_INVALID_ARGUMENT', `${path} is a repository`, { cure });
     }
     try {
-      return new OverlayFolder(path, await acquireLock(path));
+      return new OverlayFolder(path, await acquireLock(path, { wait: END_OR_MOVE }));
     } catch (cause) {
       if (!(cause instanceof VBackupError) || cause.code !== 'VB_REPOSITORY_LOCKED') throw cause;
-      const cure = cause.cure ?? 'end the server that uses it, or name another folder';
-      throw new VBackupError('VB_OVERLAY_LOCKED', cause.message, { cause, cure });
+      throw new VBackupError('VB_OVERLAY_LOCKED', cause.message, { cause, cure: cause.cure ?? END_OR_MOVE });
     }
   }
 
