@@ -38,8 +38,10 @@ async function write(context: CommandContext, request: Request, { disk, existing
   const { output, signal } = context;
   const { repository, manifest } = request;
   const { runRestoreInPlace } = await context.work();
-  const summary = await runRestoreInPlace({ repository, manifest, disk, device, signal, onEvent: output.work });
+  const { label } = existing;
+  const onEvent = output.work;
+  const summary = await runRestoreInPlace({ repository, manifest, disk, device, label, signal, onEvent });
   const { size, written, elapsedMs } = summary;
   const item = { type: 'summary', scope: 'item', command: 'restore', id: manifest.id, inPlace: true } as const;
-  output.item({ ...item, disk, target: existing.label, size, written, elapsedMs });
+  output.item({ ...item, disk, target: label, size, written, elapsedMs });
 }

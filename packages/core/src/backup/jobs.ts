@@ -55,6 +55,8 @@ export interface RestoreSummary {
 export interface InPlaceJob extends Omit<RestoreJob, 'openTarget'> {
   /** The live disk, of the backup's size or less than a sector longer. The caller opened it, and closes it. */
   readonly device: BlockDevice;
+  /** Names the live disk for people: it need not be the one that was backed up. */
+  readonly label: string;
 }
 
 export interface InPlaceSummary {

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openQcow2Target } from '../qemu/index.js';
 import {
   FakeDisk,
   FakeHypervisor,
   type MountedFileSystem,
   mountFileSystem,
   RepositoryFixture,
+  requireTools,
 } from '../testing/index.js';
 import { openFileTarget, runRestore } from './index.js';
 
@@ -33,6 +35,19 @@ describe('a place without space', () => {
     assert.deepEqual(await fixture.everything(), before);
     assert.equal(hypervisor.snapshots.size, 0);
     assert.deepEqual(await fixture.damage(), []);
+  });
+
+  it('ends a restore to a qcow2 with VB_NO_SPACE, says which, and leaves no file', async function () {
+    requireTools(this, ['qemu-img', 'qemu-nbd']);
+    await using fixture = await RepositoryFixture.create();
+    const disk = new FakeDisk({ id: 'disk-1', name: 'xvda', size: 16 * MiB });
+    disk.guestWrite(0, randomBytes(12 * MiB));
+    const { manifest } = await fixture.backUp(new FakeHypervisor([disk]));
+    const path = join(mounted.path, 'restored.qcow2');
+    const job = { repository: fixture.repository, manifest, disk: 'xvda', openTarget: openQcow2Target(path) };
+    const told = { code: 'VB_NO_SPACE', message: /restored\.qcow2.*: no space is left/, cure: /free space/ };
+    await assert.rejects(runRestore(job), told);
+    assert.deepEqual(await readdir(mounted.path), []);
   });
 
   it('ends a restore with VB_NO_SPACE, and leaves no file', async () => {

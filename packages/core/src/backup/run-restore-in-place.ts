@@ -17,15 +17,14 @@ export function runRestoreInPlace(job: InPlaceJob): Promise<InPlaceSummary> {
 
 async function restore(job: InPlaceJob): Promise<InPlaceSummary> {
   const started = performance.now();
-  const { repository, manifest, device, signal, onEvent } = job;
+  const { repository, manifest, device, label, signal, onEvent } = job;
   await using _workers = sharedWorkers.lease();
   const disk = diskOf(job);
   await using image = await repository.openImage(manifest, job.disk, { signal });
   const { size } = image;
   const guest = manifest.guest.name;
-  const label = labelOf(guest, disk);
   if (device.size < size) {
-    throw new VBackupError('VB_TARGET_SIZE', `the target has ${device.size} bytes, ${label} has ${size}`);
+    throw new VBackupError('VB_TARGET_SIZE', `${label} has ${device.size} bytes, ${labelOf(guest, disk)} has ${size}`);
   }
   onEvent?.({ type: 'start', work: 'restore', id: manifest.id, guest });
   onEvent?.({ type: 'disk-start', disk: disk.name, size, level: disk.level, planned: size });

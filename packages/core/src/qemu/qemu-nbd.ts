@@ -94,6 +94,10 @@ export class QemuNbd implements AsyncDisposable {
 
   /** What a client of this server failed with, or, if the server died of it, the server's own words. */
   async explain(error: unknown): Promise<unknown> {
+    if (error instanceof RequestError && error.code === 'VB_NO_SPACE') {
+      const message = `cannot write ${this.#path}: no space is left where it lies`;
+      return new RequestError('VB_NO_SPACE', message, { cause: error, cure: 'free space there, then run again' });
+    }
     const isLoss = error instanceof VBackupError && !(error instanceof RequestError);
     if (!isLoss || !error.code.startsWith('VB_NBD_') || this.#disposing) return error;
     await this.#endWithin(NEWS_TIMEOUT_MS);

@@ -108,6 +108,17 @@ describe('prepareMachine', () => {
           return prepare({ name: 'copy', force: true });
         },
       ],
+      [
+        'to overwrite what a disk of a domain that is off stands on',
+        'VB_LIBVIRT_IMAGE_USED',
+        async () => {
+          const base = join(folder, 'vda.qcow2');
+          await writeFile(base, 'the golden image');
+          fixture.images.set('/nowhere/a.qcow2', { backingPath: '/nowhere/middle', backingFormat: 'qcow2' });
+          fixture.images.set('/nowhere/middle', { backingPath: base, backingFormat: 'raw' });
+          return prepare({ name: 'copy', force: true });
+        },
+      ],
       ['a backup of something else', 'VB_LIBVIRT_NO_DEFINITION', () => prepare({ configuration: [] })],
       ['a name that is a path', 'VB_INVALID_ARGUMENT', () => prepare({ name: '../etc/x' })],
       ['a name that no XML can hold', 'VB_INVALID_ARGUMENT', () => prepare({ name: 'a\u0001b' })],

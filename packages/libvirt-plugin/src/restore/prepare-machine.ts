@@ -37,7 +37,7 @@ export async function prepareMachine(
   const replaced = await freePlace(libvirt, { ...place, signal });
   const files = await placeBootFiles(saved, { folder, name, force, disks: disks.map(({ path }) => path) });
   const paths = [...disks, ...files].map(({ path }) => path);
-  await refuseUsedImages(libvirt, { paths, except: replaced?.uuid ?? null, signal });
+  await refuseUsedImages(libvirt, { paths, except: replaced?.uuid ?? null, tools: context.images, signal });
   const change = {
     disks,
     moved: new Map(files.map(({ was, path }) => [was, path])),

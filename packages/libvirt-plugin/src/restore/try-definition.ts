@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { VBackupError, type WithSignal } from '@vbackup/core';
-import type { LibvirtConnection } from '../connection/index.js';
+import { isLibvirtError, type LibvirtConnection } from '../connection/index.js';
 
 /**
  * Lets libvirt take a definition under a name of its own, and forget it again: a machine type, a device or an attribute that
  * this host does not know is found before the first byte is restored, and not after the last.
  * @param definitionOf - the definition with another name and uuid
- * @throws VBackupError VB_LIBVIRT_DEFINE
+ * @throws VBackupError VB_LIBVIRT_DEFINE, VB_LIBVIRT_READ_ONLY, VB_LIBVIRT_ACCESS_DENIED
  */
 export async function tryDefinition(
   libvirt: LibvirtConnection,
@@ -18,7 +18,8 @@ export async function tryDefinition(
   try {
     await libvirt.defineDomain(xml, { signal });
   } catch (cause) {
-    if (signal?.aborted === true) throw cause;
+    if (signal?.aborted === true || isLibvirtError(cause, 'VB_LIBVIRT_READ_ONLY', 'VB_LIBVIRT_ACCESS_DENIED'))
+      throw cause;
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new VBackupError(
       'VB_LIBVIRT_DEFINE',
