@@ -103,6 +103,9 @@ export class CompareWriter implements ImageWriter, AsyncDisposable {
       const grown = { offset: end, length: endOf(range) - end };
       different.push(...differingPages(grown, { now: nowIn(grown), before: null }));
     }
+    const [only] = different;
+    // Of a short range mostly nothing differs, or all of it.
+    if (only === undefined || only.length === range.length) return different;
     return [...clip(alignOutward(different, PAGE_LENGTH), range)];
   }
 

@@ -41,8 +41,8 @@ export async function copyDisk(options: CopyOptions): Promise<CopySummary> {
   return new DiskCopy(options).run();
 }
 
-type Item = { readonly range: PlannedRange; readonly bytes: Buffer; readonly arrived: Promise<void> };
-type Batch = { readonly slot: Slot; readonly items: Item[]; filled: number };
+type Item = { readonly range: PlannedRange; readonly bytes: Buffer };
+type Batch = { readonly slot: Slot; readonly items: Item[]; readonly reads: Promise<void>[]; filled: number };
 
 const EMPTY = Buffer.alloc(0);
 
@@ -57,7 +57,8 @@ class DiskCopy {
   readonly #batches = new Channel<Batch>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #reads = new Set<Promise<void>>();
+  /** Those whose reads may be under way. */
+  readonly #reading = new Set<Batch>();
   #readLength = 0;
   #done = 0;
 
@@ -83,7 +84,7 @@ class DiskCopy {
     const halves = [this.#guard(this.#produce()), this.#guard(this.#consume())];
     await Promise.all(halves);
     // Slots belong to the device until its reads are settled, however they end.
-    await Promise.allSettled(this.#reads);
+    await Promise.allSettled([...this.#reading].flatMap(({ reads }) => reads));
     this.#signal.throwIfAborted();
     this.#slots[Symbol.dispose]();
     return { readLength: this.#readLength };
@@ -110,9 +111,8 @@ class DiskCopy {
         this.#batches.push(batch);
         batch = undefined;
       }
-      batch ??= { slot: await this.#slots.acquire({ signal: this.#signal }), items: [], filled: 0 };
-      batch.items.push(await this.#item(range, batch, needed));
-      batch.filled += needed;
+      batch ??= await this.#newBatch();
+      await this.#ask(range, batch, needed);
     }
     if (batch !== undefined) this.#batches.push(batch);
     this.#batches.close();
@@ -133,31 +133,41 @@ class DiskCopy {
     return Math.ceil(length / this.#options.reader.limits.alignment) * this.#options.reader.limits.alignment;
   }
 
-  async #item(range: PlannedRange, batch: Batch, needed: number): Promise<Item> {
-    if (range.kind === 'zero') return { range, bytes: EMPTY, arrived: Promise.resolve() };
-    const target = batch.slot.buffer.subarray(batch.filled, batch.filled + needed);
-    const reads: Promise<void>[] = [];
-    for (let at = 0; at < needed; at += this.#requestLength) {
-      const piece = target.subarray(at, at + this.#requestLength);
-      await this.#limiter.acquire(piece.length, { signal: this.#signal });
-      reads.push(this.#read(range.offset + at, piece));
-    }
-    const arrived = Promise.all(reads).then(() => undefined);
-    arrived.catch(() => undefined);
-    return { range, bytes: target.subarray(0, range.length), arrived };
+  async #newBatch(): Promise<Batch> {
+    const slot = await this.#slots.acquire({ signal: this.#signal });
+    const batch = { slot, items: [], reads: [], filled: 0 };
+    this.#reading.add(batch);
+    return batch;
   }
 
-  #read(offset: number, target: Buffer): Promise<void> {
+  /** Puts a range at the end of a batch; data comes into the slot. */
+  async #ask(range: PlannedRange, batch: Batch, needed: number): Promise<void> {
+    const start = batch.filled;
+    const { buffer } = batch.slot;
+    batch.items.push({ range, bytes: needed === 0 ? EMPTY : buffer.subarray(start, start + range.length) });
+    batch.filled += needed;
+    for (let at = 0; at < needed; at += this.#requestLength) {
+      const length = Math.min(this.#requestLength, needed - at);
+      await this.#limiter.acquire(length, { signal: this.#signal });
+      const read = this.#read(range.offset + at, buffer.subarray(start + at, start + at + length));
+      // It has stopped everything by then, and whoever waits for the batch is told.
+      read.catch(() => undefined);
+      batch.reads.push(read);
+    }
+  }
+
+  async #read(offset: number, target: Buffer): Promise<void> {
     const asked = performance.now();
-    const read = this.#options.reader.read(offset, target, { signal: this.#signal }).finally(() => {
+    this.#readLength += target.length;
+    try {
+      await this.#options.reader.read(offset, target, { signal: this.#signal });
+    } catch (error) {
+      this.#stop.abort(error);
+      throw error;
+    } finally {
       this.#adapt(target.length, performance.now() - asked);
       this.#limiter.release(target.length);
-      this.#reads.delete(read);
-    });
-    read.catch((error: unknown) => this.#stop.abort(error));
-    this.#reads.add(read);
-    this.#readLength += target.length;
-    return read;
+    }
   }
 
   #adapt(length: number, tookMs: number): void {
@@ -183,12 +193,10 @@ class DiskCopy {
   async #handOver(batch: Batch): Promise<readonly Promise<void>[]> {
     const { writer } = this.#options;
     const writes: Promise<void>[] = [];
-    const track = (write: Promise<void>): void => {
-      write.catch((error: unknown) => this.#stop.abort(error));
-      writes.push(write);
-    };
+    const track = (write: Promise<void>): void => void writes.push(write);
     // Neighbours go on together: many short ranges are then one message to a worker, and one write.
-    for (const { arrived } of batch.items) await arrived;
+    await Promise.all(batch.reads);
+    this.#reading.delete(batch);
     this.#signal.throwIfAborted();
     for (const { range, bytes } of batch.items) {
       if (range.kind === 'zero') {

@@ -19,7 +19,7 @@ import type { StoredFrame } from './stored-frame.js';
 const FILE_WEIGHT = 1000;
 /** Jobs of one turn go to a worker in one message: so many, or so many bytes and one job more. */
 const BATCH_JOBS = 32;
-const BATCH_BYTES = 512 * 1024;
+const BATCH_BYTES = 1024 * 1024;
 
 interface Pending {
   readonly weight: number;
@@ -186,6 +186,8 @@ export class WorkerPool {
   }
 
   #leastLoaded(): Member {
+    const begun = this.#members.find(({ batch }) => batch.length > 0);
+    if (begun !== undefined) return begun;
     const idle = this.#members.find((member) => member.load === 0);
     if (idle !== undefined) return idle;
     if (this.#members.length < this.#most) return this.#start();
