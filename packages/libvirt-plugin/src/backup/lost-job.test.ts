@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
-import { chmod, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import type { JsonObject } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core';
 import { libvirtError } from '../connection/index.js';
 import { Fixture, MemoryJournal, request } from '../testing/fixture.js';
-
-const LOST = libvirtError('jobFacts', { code: 1, domain: 10, message: 'internal error: backup job data missing' });
 
 describe('a backup job that libvirt lost', () => {
   let fixture: Fixture;
@@ -68,6 +67,24 @@ describe('a backup job that libvirt lost', () => {
     assert.equal(qemu.executed.length, before, 'nothing is left to be done');
   });
 
+  it('is not looked for while it begins: the run that asked for it may have died, and libvirt goes on', async () => {
+    const entries = await die();
+    const { scratch, socket } = jobOf(entries);
+    const { domain } = fixture;
+    domain.qemu.nodes = [{ name: 'libvirt-7-storage', file: scratch, bitmaps: [] }];
+    let times = 3;
+    domain.unknownJob = () => {
+      times -= 1;
+      if (times === 0)
+        domain.job = { xml: `<domainbackup><server transport='unix' socket='${socket}'/></domainbackup>` };
+      return times > 0;
+    };
+    fixture.libvirt.calls.length = 0;
+    await recover(entries);
+    const [first] = fixture.libvirt.calls.filter((call) => /^(abortJob|monitor)/.test(call));
+    assert.deepEqual([first, domain.job], ['abortJob web', null]);
+  });
+
   it('leaves a server alone that does not listen at its socket', async () => {
     const entries = await die();
     fixture.domain.qemu.serving = true;
@@ -109,16 +126,15 @@ describe('a backup job that libvirt lost', () => {
     const [program, told] = [join(fixture.folder, 'repair'), join(fixture.folder, 'told')];
     await writeFile(program, `#!/bin/sh\necho "$@" > ${told}\n`);
     await chmod(program, 0o755);
-    // While the daemon starts, it is lost still; then it is not.
-    fixture.libvirt.fail('jobFacts', LOST);
-    fixture.libvirt.fail('jobFacts', LOST);
+    fixture.domain.unknownJob = () => !existsSync(told);
     await using snapshot = await fixture.hypervisor({ repair: program }).snapshot(fixture.guest, request());
     assert.equal(snapshot.disks.length, 2);
     assert.deepEqual(codes(), ['VB_LIBVIRT_REPAIRED']);
+    assert.equal(await readFile(told, 'utf8'), `web ${fixture.domain.facts.uuid}\n`);
   });
 
   it('is an error where the program fails, and its cure is that program', async () => {
-    fixture.libvirt.fail('jobFacts', LOST);
+    fixture.domain.unknownJob = () => true;
     const run = fixture.hypervisor({ repair: '/bin/false' }).snapshot(fixture.guest, request());
     await assert.rejects(run, { code: 'VB_LIBVIRT_REPAIR', cure: 'run it by hand: /bin/false web' });
     assert.equal(fixture.domain.job, null);

@@ -6,7 +6,7 @@ import { endLostJob } from './lost-job.js';
 import { finishOffline, undoOffline } from './offline/release-offline.js';
 import { resume, thaw } from './quiet.js';
 import { domainOrNull, finishJob, undoJob } from './release.js';
-import { findJob } from './running-job.js';
+import { findJob, untilBegun } from './running-job.js';
 
 const THAW_TIMEOUT_MS = 30_000;
 
@@ -45,6 +45,7 @@ async function undo(
   const libvirt = await context.link.get();
   const facts = await domainOrNull(libvirt, job.domain, options);
   if (answered || facts?.active !== true) return undoJob(libvirt, job, options);
+  await untilBegun(libvirt, job.domain, options);
   const known = (await findJob(libvirt, job.domain, options)) !== null;
   if (!known) await endLostJob(context, job, options);
   await undoJob(libvirt, job, options);

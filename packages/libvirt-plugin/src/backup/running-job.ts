@@ -7,6 +7,8 @@ import type { JobEntry } from './journal.js';
 
 const POLL_MS = 100;
 const END_TIMEOUT_MS = 30_000;
+/** A job that begins is known to libvirt after some tenths of a second, of which it says the same as of a lost one. */
+const BEGIN_TIMEOUT_MS = 3_000;
 const STUCK = /backup job data missing/;
 
 /** Whether the job that runs is that of an entry: over TCP, only its scratch files have a name. */
@@ -71,14 +73,33 @@ function jobError(job: RunningJob | null, operation: string): VBackupError {
  * the domain's lock for a job that it cannot end (seen with 9.0, where virDomainAbortJob succeeds and does nothing).
  */
 async function jobFactsOf(libvirt: LibvirtConnection, domain: string, options: WithSignal): Promise<JobFacts> {
+  const deadline = AbortSignal.timeout(BEGIN_TIMEOUT_MS);
+  for (;;) {
+    try {
+      return await libvirt.jobFacts(domain, options);
+    } catch (cause) {
+      if (!isLibvirtError(cause, 'VB_LIBVIRT_FAILED') || !STUCK.test(cause.libvirtMessage)) throw cause;
+      if (deadline.aborted) throw stuck(cause);
+    }
+    await delay(POLL_MS, undefined, options);
+  }
+}
+
+const stuck = (cause: unknown): VBackupError =>
+  new VBackupError('VB_LIBVIRT_JOB_STUCK', 'libvirt holds the domain for a backup job that it lost', {
+    cause,
+    cure: "stop the daemon, take the element <job> out of the domain's file in /run/libvirt/qemu, start the daemon: the guest runs on; --libvirt-repair PROGRAM does it by itself",
+  });
+
+/**
+ * Returns when no job is just beginning, as one may that was asked for by a run that died since: what is known of jobs then is true.
+ * One that the daemon lost is as good.
+ */
+export async function untilBegun(libvirt: LibvirtConnection, domain: string, options: WithSignal): Promise<void> {
   try {
-    return await libvirt.jobFacts(domain, options);
-  } catch (cause) {
-    if (!isLibvirtError(cause, 'VB_LIBVIRT_FAILED') || !STUCK.test(cause.libvirtMessage)) throw cause;
-    throw new VBackupError('VB_LIBVIRT_JOB_STUCK', 'libvirt holds the domain for a backup job that it lost', {
-      cause,
-      cure: "stop the daemon, take the element <job> out of the domain's file in /run/libvirt/qemu, start the daemon: the guest runs on; --libvirt-repair PROGRAM does it by itself",
-    });
+    await jobFactsOf(libvirt, domain, options);
+  } catch (error) {
+    if (!isLostByDaemon(error)) throw error;
   }
 }
 

@@ -19,6 +19,8 @@ export interface FakeDomain {
   /** What the running backup job was asked for. */
   job: BackupRequest | null;
   lastJob: JobFacts;
+  /** Whether the daemon holds it for a job that it does not know: because the job just begins, or was lost. */
+  unknownJob: () => boolean;
   managedSave: boolean;
   /** Null: there is no agent. */
   agent: FakeAgent | null;
@@ -75,6 +77,7 @@ export function newFakeDomain(facts: Partial<DomainFacts> & { readonly uuid: str
     checkpoints: [],
     job: null,
     lastJob: NO_JOB,
+    unknownJob: () => false,
     managedSave: false,
     agent: { answers: true, frozen: false, timeoutSeconds: null, fileSystems: [] },
     diskErrors: [],
@@ -82,6 +85,9 @@ export function newFakeDomain(facts: Partial<DomainFacts> & { readonly uuid: str
     qemu: new FakeQemu(),
   };
 }
+
+/** What libvirt says of a job that it does not know. */
+export const UNKNOWN_JOB = { code: 1, domain: 10, message: 'internal error: backup job data missing' };
 
 export const errorOf = (method: string, error: number | Error): Error =>
   typeof error === 'number' ? libvirtError(method, { code: error, domain: 10, message: `fake error ${error}` }) : error;

@@ -15,6 +15,7 @@ import {
   type JobOptions,
   type LibvirtConnection,
   type LibvirtEvent,
+  libvirtError,
   type MonitorRequest,
   type UndefineOptions,
 } from '../connection/index.js';
@@ -31,6 +32,7 @@ import {
   newFakeDomain,
   refuse,
   stop,
+  UNKNOWN_JOB,
 } from './fake-domain.js';
 
 /** The calls that can be made to fail. */
@@ -207,7 +209,8 @@ export class FakeLibvirt implements LibvirtConnection {
   }
 
   jobFacts(domain: DomainUuid, options: JobOptions = {}): Promise<JobFacts> {
-    return this.#call('jobFacts', domain, ({ job, lastJob }) => {
+    return this.#call('jobFacts', domain, ({ job, lastJob, unknownJob }) => {
+      if (unknownJob()) throw libvirtError('jobFacts', UNKNOWN_JOB);
       if (options.completed === true) return lastJob;
       return job === null
         ? NO_JOB
