@@ -3,6 +3,8 @@ import type { Warning } from '../hypervisor/index.js';
 import { pacedReader } from '../pace/index.js';
 import { CompareWriter } from './compare/compare-writer.js';
 import { copyDisk } from './copy/copy-disk.js';
+import type { PlanOptions } from './copy/plan-copy.js';
+import { plannedData, plannedLength } from './copy/planned-data.js';
 import { type DiskDecision, methodOf } from './decide-level.js';
 import type { DamagedFrameError } from './image/damaged-frame.js';
 import type { ImageReader, ImageWriter } from './image.js';
@@ -36,7 +38,8 @@ export async function backUpDisk(decision: DiskDecision, backup: DiskBackup): Pr
   await using opened = await disk.open({ connections, signal });
   const reader = limiter === undefined ? opened : pacedReader(opened, limiter);
   await using parent = await openParent(decision, backup);
-  const inner = await draft.disk({ name, id, label, size, level, disksAtOnce });
+  const dataLength = await dataOf(decision, { reader, size, extents, signal });
+  const inner = await draft.disk({ name, id, label, size, level, disksAtOnce, plannedData: dataLength });
   await using comparison = parent === null ? null : comparisonOf({ inner, parent, disk: name }, backup);
   const writer = comparison ?? inner;
   const onProgress = (done: number): void =>
@@ -47,6 +50,12 @@ export async function backUpDisk(decision: DiskDecision, backup: DiskBackup): Pr
   const { dataLength: data, storedLength: stored } = summary;
   onEvent?.({ type: 'disk-done', disk: name, read: readLength, data, stored, elapsedMs });
   return { name, id, label, size, level, reason, detail, method: methodOf(decision), readLength };
+}
+
+/** What the copy will give to the draft; unknown where everything is compared first. */
+async function dataOf({ disk, level }: DiskDecision, plan: Omit<PlanOptions, 'unit'>): Promise<number | undefined> {
+  if (!isStanding(level)) return plannedData(plan);
+  return disk.changes.kind === 'compare' ? undefined : plannedLength(plan);
 }
 
 function extentsOf({ disk, level, forgotten = [] }: DiskDecision): readonly Extent[] {

@@ -9,6 +9,8 @@ export interface ImageWriter {
   data(offset: number, bytes: Buffer): Promise<void>;
   /** The range reads as zero (and differs from the parent, in an increment). */
   zero(offset: number, length: number): Promise<void>;
+  /** Zeros were found among what was planned as data: whoever counted on the plan hears of it before they are given. */
+  dataIsLess?(): void;
   /** Durable when it returns, but not yet part of any backup. */
   finish(options?: WithSignal): Promise<ImageSummary>;
   /** Removes what was written. */

@@ -48,6 +48,8 @@ export interface StreamOptions {
   /** False, or the LZ4 level that is recorded. */
   readonly compressed: false | number;
   readonly date: Date;
+  /** What `dataSize` says until the stream is finished. Default 0, which readers of the peer take for a file that is not. */
+  readonly dataSize?: number | undefined;
   /** Written behind the known keys. */
   readonly extra?: Readonly<Record<string, JsonValue>> | undefined;
 }
@@ -162,7 +164,7 @@ export function encodeMeta(options: StreamOptions): EncodedMeta {
   const mark = '"dataSize": ';
   const text = asciiJson({ ...meta, ...extra });
   const dataSizeAt = text.indexOf(mark) + mark.length;
-  const json = `${text.slice(0, dataSizeAt)}${encodeDataSize(0).toString('latin1')}${text.slice(dataSizeAt + 1)}`;
+  const json = `${text.slice(0, dataSizeAt)}${encodeDataSize(options.dataSize ?? 0).toString('latin1')}${text.slice(dataSizeAt + 1)}`;
   return { json: Buffer.from(json, 'latin1'), dataSizeAt };
 }
 

@@ -43,6 +43,12 @@ export class AppendFile implements AsyncDisposable {
     return this.#length;
   }
 
+  /** Goes on behind what someone else has appended to the handle: so many bytes in all. */
+  resume(length: number): void {
+    this.#length = length;
+    this.#writtenBack = length;
+  }
+
   /** Writes all buffers, in order. */
   async append(buffers: readonly Buffer[]): Promise<void> {
     if (this.#failure !== null) throw this.#failure.error;

@@ -58,10 +58,15 @@ export class DirectAppender implements AsyncDisposable {
     }
   }
 
-  /** Everything that was appended is on the disk. */
-  async sync(): Promise<void> {
+  /** Everything that was appended is in the file; what is appended later no longer begins on a page. */
+  async flush(): Promise<void> {
     await this.#flush();
     await this.#writing;
+  }
+
+  /** Everything that was appended is on the disk. */
+  async sync(): Promise<void> {
+    await this.flush();
     await withIo(`cannot sync ${this.#path}`, () => this.#file.sync());
   }
 

@@ -205,8 +205,10 @@ class DiskCopy {
       }
       for (const run of zeroRuns(bytes, { unit: PAGE_LENGTH, shortest: shortestZeroRunOf(this.#frameLength) })) {
         const offset = range.offset + run.offset;
-        if (run.kind === 'zero') track(writer.zero(offset, run.length));
-        else track(writer.data(offset, bytes.subarray(run.offset, run.offset + run.length)));
+        if (run.kind === 'zero') {
+          writer.dataIsLess?.();
+          track(writer.zero(offset, run.length));
+        } else track(writer.data(offset, bytes.subarray(run.offset, run.offset + run.length)));
       }
     }
     return writes;

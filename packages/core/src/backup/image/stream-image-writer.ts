@@ -13,8 +13,9 @@ import { DIGEST_LENGTH, type DigestAlgorithm } from '../frame-digest/digest-algo
 import { FrameIndexWriter } from '../frame-index/index-writer.js';
 import type { ImageSummary, ImageWriter } from '../image.js';
 import type { Compression } from '../manifest.js';
-import type { FileDone, WorkerPool } from '../workers/worker-pool.js';
+import type { FileSums, WorkerPool } from '../workers/worker-pool.js';
 import { FrameEncoder, type StoredFrame } from './frame-encoder.js';
+import { StreamFile } from './stream-file.js';
 
 /** One write takes at most this many bytes, and frames. */
 const WRITE_LENGTH = 4 * 1024 * 1024;
@@ -35,11 +36,7 @@ export interface StreamImageOptions {
   readonly disksAtOnce?: number | undefined;
   readonly workers: WorkerPool;
   /** Called when both files have their names. */
-  readonly onFinished: (files: {
-    stream: FileDone & { readonly adler32: number };
-    index: FileDone;
-    summary: ImageSummary;
-  }) => Promise<void>;
+  readonly onFinished: (files: { stream: FileSums; index: FileSums; summary: ImageSummary }) => Promise<void>;
 }
 
 type Entry =
@@ -66,7 +63,7 @@ interface Pending {
  */
 export class StreamImageWriter implements ImageWriter {
   readonly #options: StreamImageOptions;
-  readonly #file: AppendFile;
+  readonly #file: StreamFile;
   readonly #indexFile: AppendFile;
   readonly #index: FrameIndexWriter;
   readonly #stream: SparseStreamEncoder;
@@ -77,7 +74,7 @@ export class StreamImageWriter implements ImageWriter {
   /** Zeros of a full that the next call may continue. */
   #zeros: { offset: number; length: number } | null = null;
 
-  private constructor(options: StreamImageOptions, files: { stream: AppendFile; index: AppendFile }) {
+  private constructor(options: StreamImageOptions, files: { stream: StreamFile; index: AppendFile }) {
     this.#options = options;
     this.#file = files.stream;
     this.#indexFile = files.index;
@@ -89,11 +86,13 @@ export class StreamImageWriter implements ImageWriter {
   }
 
   static async open(options: StreamImageOptions): Promise<StreamImageWriter> {
-    const stream = await AppendFile.create(options.path + PARTIAL_SUFFIX);
+    const { workers, path, stream: meta } = options;
+    const sumsOnTheWay = meta.dataSize !== undefined;
+    const stream = await StreamFile.create(path + PARTIAL_SUFFIX, { workers, sumsOnTheWay });
     try {
       const index = await AppendFile.create(options.indexPath + PARTIAL_SUFFIX);
       const writer = new StreamImageWriter(options, { stream, index });
-      await stream.append([writer.#stream.begin()]);
+      await writer.#write([writer.#stream.begin()]);
       return writer;
     } catch (error) {
       await stream[Symbol.asyncDispose]();
@@ -128,24 +127,26 @@ export class StreamImageWriter implements ImageWriter {
     await this.#draining;
     if (this.#failure !== null) throw this.#failure.error;
     const end = this.#stream.finish();
-    await this.#file.append(end.buffers);
-    await this.#file.patch(end.patch.bytes, end.patch.fileOffset);
+    await this.#write(end.buffers);
+    if (end.dataSize !== this.#options.stream.dataSize) await this.#file.patch(end.patch.bytes, end.patch.fileOffset);
     await this.#index.finish();
     const { workers, path, indexPath } = this.#options;
-    // META was patched at the front, so the digests are of what is read back: each by another worker.
-    const [stream, adler32, index] = await Promise.all([
-      workers.digestFile(this.#file.path, { signal }),
-      workers.sumFile(this.#file.path, { signal }),
+    const [stream, index] = await Promise.all([
+      this.#file.finish({ signal }),
       workers.digestFile(this.#indexFile.path, { signal }),
-      this.#file.sync(),
       this.#indexFile.sync(),
     ]);
     await this.#close();
     await publish(indexPath);
     await publish(path);
     const summary = { dataLength: end.dataSize, storedLength: stream.size };
-    await this.#options.onFinished({ stream: { ...stream, adler32 }, index, summary });
+    await this.#options.onFinished({ stream, index, summary });
     return summary;
+  }
+
+  dataIsLess(): void {
+    // In an increment zeros are data.
+    if (!this.#options.stream.incremental) this.#file.giveUpSums();
   }
 
   async abort(): Promise<void> {
@@ -212,12 +213,18 @@ export class StreamImageWriter implements ImageWriter {
       batch.push(pending);
       length += pending.encoded.storedLength;
     }
+    const summed = this.#file.sum(buffersOf(batch));
     await this.#append(batch);
     this.#queue.splice(0, batch.length);
-    for (const { entry, frame } of batch) {
-      frame?.release();
-      entry?.settle.resolve();
-    }
+    const release = (): void => {
+      for (const { entry, frame } of batch) {
+        frame?.release();
+        entry?.settle.resolve();
+      }
+    };
+    if (summed === undefined) release();
+    // The next frames are written meanwhile: memory that is not free bounds how many.
+    else void summed.then(release);
   }
 
   async #pending(entry: Entry): Promise<Pending> {
@@ -236,16 +243,16 @@ export class StreamImageWriter implements ImageWriter {
       const frame = await this.#frames.zeros(length);
       batch.push({ entry: null, frame, encoded: this.#stream.data(offset, length, frame.stored), offset, length });
       if (batch.length < WRITE_FRAMES) continue;
-      await this.#append(batch);
+      await Promise.all([this.#file.sum(buffersOf(batch)), this.#append(batch)]);
       batch = [];
     }
-    await this.#append(batch);
+    await Promise.all([this.#file.sum(buffersOf(batch)), this.#append(batch)]);
     this.#queue.shift();
     entry.settle.resolve();
   }
 
   async #append(batch: readonly Pending[]): Promise<void> {
-    await this.#file.append(batch.flatMap(({ encoded }) => encoded.buffers));
+    await this.#file.append(buffersOf(batch));
     for (const { encoded, frame, offset, length } of batch) {
       await this.#index.append({
         kind: frame === null ? 'zero' : 'data',
@@ -258,12 +265,18 @@ export class StreamImageWriter implements ImageWriter {
     }
   }
 
+  async #write(buffers: readonly Buffer[]): Promise<void> {
+    await Promise.all([this.#file.sum(buffers), this.#file.append(buffers)]);
+  }
+
   async #close(): Promise<void> {
     this.#frames[Symbol.dispose]();
     await this.#file[Symbol.asyncDispose]();
     await this.#indexFile[Symbol.asyncDispose]();
   }
 }
+
+const buffersOf = (batch: readonly Pending[]): readonly Buffer[] => batch.flatMap(({ encoded }) => encoded.buffers);
 
 function dataEntry(piece: { offset: number; length: number }, frame: Promise<StoredFrame>, settle: Settle): Entry {
   const entry: Entry = { kind: 'data', ...piece, frame, ready: false, settle };

@@ -133,6 +133,7 @@ export class ChainDraft implements BackupDraft {
         incremental,
         compressed: this.#shape.plan.compression === 'none' ? false : LZ4_LEVEL,
         date: time,
+        dataSize: disk.plannedData,
         extra: { vbackup: { id: this.id, parent: incremental ? (parent?.id ?? null) : null } },
       },
       onFinished: async ({ stream, index: indexDone, summary }) => {

@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { Adler32 } from '../../sparse-stream/adler32.js';
@@ -24,7 +24,7 @@ const EMPTY = new Uint8Array();
 
 const batches: JobBatch[] = [];
 /** What was begun and has not ended, by its number. */
-const sums = new Map<number, Hash>();
+const running = new Map<number, Sums>();
 
 parentPort?.on('message', (message: unknown) => {
   if (isJobBatch(message) && batches.push(message) === 1) setImmediate(performNext);
@@ -90,23 +90,36 @@ function load({ algorithm, frame, output: region }: Extract<Work, { kind: 'load'
   return { digest: digestOf(algorithm, output), length: output.length, adler32: 0 };
 }
 
-function add({ sum, pieces, last }: Extract<Work, { kind: 'add' }>): Omit<WorkDone, 'id'> {
-  const hash = sums.get(sum) ?? createHash('sha256');
-  for (const piece of pieces) hash.update(bytesOf(piece));
-  if (last) sums.delete(sum);
-  else sums.set(sum, hash);
-  return { digest: last ? hash.digest() : EMPTY, length: 0, adler32: 0 };
+function add({ sum, pieces, adler32, last }: Extract<Work, { kind: 'add' }>): Omit<WorkDone, 'id'> {
+  const sums = running.get(sum) ?? startSums(adler32);
+  for (const piece of pieces) sums.add(bytesOf(piece));
+  if (last) running.delete(sum);
+  else running.set(sum, sums);
+  return last ? { ...sums.end(), length: 0 } : { digest: EMPTY, length: 0, adler32: 0 };
 }
 
-function digestFile({ path, sum }: Extract<Work, { kind: 'digest' }>): Omit<WorkDone, 'id'> {
-  if (sum === 'sha256') {
-    const hash = createHash('sha256');
-    const length = eachPiece(path, (bytes) => void hash.update(bytes));
-    return { digest: hash.digest(), length, adler32: 0 };
-  }
-  const adler32 = new Adler32();
-  const length = eachPiece(path, (bytes) => void adler32.update(bytes));
-  return { digest: EMPTY, length, adler32: adler32.digest() };
+function digestFile({ path, adler32 }: Extract<Work, { kind: 'digest' }>): Omit<WorkDone, 'id'> {
+  const sums = startSums(adler32);
+  const length = eachPiece(path, sums.add);
+  return { ...sums.end(), length };
+}
+
+interface Sums {
+  readonly add: (bytes: Buffer) => void;
+  readonly end: () => Pick<WorkDone, 'digest' | 'adler32'>;
+}
+
+/** Both are made of each piece while it is in the processor's cache. */
+function startSums(withAdler32: boolean): Sums {
+  const hash = createHash('sha256');
+  const adler32 = withAdler32 ? new Adler32() : null;
+  return {
+    add: (bytes) => {
+      adler32?.update(bytes);
+      hash.update(bytes);
+    },
+    end: () => ({ digest: hash.digest(), adler32: adler32?.digest() ?? 0 }),
+  };
 }
 
 /** @returns the file's length */

@@ -33,15 +33,19 @@ export type Work =
       readonly frame: StoredFrame;
       readonly output: Region;
     }
-  /** The next pieces of what this worker keeps the SHA-256 of, by its number. The last job of it is answered with the digest. */
+  /**
+   * The next pieces of what this worker keeps the SHA-256 of, by its number, and the Adler-32 if its first job wants it. The last job
+   * is answered with them.
+   */
   | {
       readonly kind: 'add';
       readonly sum: number;
       readonly pieces: readonly Region[];
+      readonly adler32: boolean;
       readonly last: boolean;
     }
-  /** SHA-256 or Adler-32 of a whole file. */
-  | { readonly kind: 'digest'; readonly path: string; readonly sum: 'sha256' | 'adler32' };
+  /** SHA-256, and Adler-32 if it is wanted, of a whole file. */
+  | { readonly kind: 'digest'; readonly path: string; readonly adler32: boolean };
 
 export interface Job {
   readonly id: number;
@@ -50,7 +54,7 @@ export interface Job {
 
 export interface WorkDone {
   readonly id: number;
-  /** Of a frame's bytes, or a file's SHA-256; of a file's Adler-32 it is empty. */
+  /** Of a frame's bytes, or a file's SHA-256; empty where more pieces of a file come. */
   readonly digest: Uint8Array;
   /** Bytes in `output`, or of the file. */
   readonly length: number;

@@ -72,18 +72,26 @@ export interface DecodeWork {
   readonly start: number;
 }
 
-/** The SHA-256 of bytes that come one after the other. Who begins one ends it. */
+/** The sums of bytes that come one after the other. Who begins one ends it. */
 export interface RunningSum {
-  /** The next bytes, in shared memory; they are free again when the promise settles. Calls need not wait for each other. */
+  /**
+   * The next bytes. What lies in shared memory is free again when the promise settles, and the rest, which is copied, at once.
+   * Calls need not wait for each other.
+   */
   add(pieces: readonly Buffer[]): Promise<void>;
-  /** Of all that was added; lower-case hex. */
-  end(): Promise<string>;
+  /** Of all that was added. */
+  end(): Promise<Sums>;
+}
+
+export interface Sums {
+  /** Lower-case hex. */
+  readonly sha256: string;
+  /** 0 if it was not wanted. */
+  readonly adler32: number;
 }
 
 /** What a worker found out about a file. */
-export interface FileDone {
-  /** Lower-case hex. */
-  readonly sha256: string;
+export interface FileSums extends Sums {
   readonly size: number;
 }
 
@@ -138,35 +146,26 @@ export class WorkerPool {
   }
 
   /** All of it is done by one of the threads. */
-  startSum(): RunningSum {
+  startSum({ adler32 }: { readonly adler32: boolean }): RunningSum {
     const member = this.#leastLoaded();
     const sum = this.#nextId;
     this.#nextId += 1;
     return {
       add: async (pieces) => {
-        await this.#postTo(member, { kind: 'add', sum, pieces: pieces.map(regionOf), last: false }, 1);
+        await this.#postTo(member, { kind: 'add', sum, pieces: regionsOf(pieces), adler32, last: false }, 1);
       },
       end: async () => {
-        const { digest } = await this.#postTo(member, { kind: 'add', sum, pieces: [], last: true }, 1);
-        return Buffer.from(digest).toString('hex');
+        return sumsOf(await this.#postTo(member, { kind: 'add', sum, pieces: [], adler32, last: true }, 1));
       },
     };
   }
 
-  /** Reads a whole file, and says what it is. */
-  async digestFile(path: string, options: WithSignal = {}): Promise<FileDone> {
-    const done = await this.#digest(path, 'sha256', options);
-    return { sha256: Buffer.from(done.digest).toString('hex'), size: done.length };
-  }
-
-  /** Adler-32 of a whole file. */
-  async sumFile(path: string, options: WithSignal = {}): Promise<number> {
-    return (await this.#digest(path, 'adler32', options)).adler32;
-  }
-
-  async #digest(path: string, sum: 'sha256' | 'adler32', { signal }: WithSignal): Promise<WorkDone> {
+  /** Reads a whole file, and says what it is; its Adler-32 too if that is wanted. */
+  async digestFile(path: string, options: WithSignal & { readonly adler32?: boolean } = {}): Promise<FileSums> {
+    const { signal, adler32 = false } = options;
     signal?.throwIfAborted();
-    return untilAborted(this.#post({ kind: 'digest', path, sum }, FILE_WEIGHT), signal);
+    const done = await untilAborted(this.#post({ kind: 'digest', path, adler32 }, FILE_WEIGHT), signal);
+    return { ...sumsOf(done), size: done.length };
   }
 
   #post(work: Work, weight: number): Promise<WorkDone> {
@@ -264,6 +263,21 @@ function settle(member: Member, done: WorkResult): void {
 function workerError(message: string, code: string | null): Error {
   if (code === null || code.startsWith('VB_')) return new VBackupError('VB_FRAME_DAMAGED', message);
   return ioError(Object.assign(new Error(message), { code }), message);
+}
+
+const sumsOf = ({ digest, adler32 }: WorkDone): Sums => ({ sha256: Buffer.from(digest).toString('hex'), adler32 });
+
+/** What is not in shared memory is copied there: headers, which are short. */
+function regionsOf(pieces: readonly Buffer[]): readonly Region[] {
+  const foreign = pieces.filter(({ buffer }) => !(buffer instanceof SharedArrayBuffer));
+  const copies = Buffer.from(new SharedArrayBuffer(foreign.reduce((sum, { length }) => sum + length, 0)));
+  let at = 0;
+  return pieces.map((piece) => {
+    if (piece.buffer instanceof SharedArrayBuffer) return regionOf(piece);
+    const copy = copies.subarray(at, at + piece.length);
+    at += piece.copy(copy);
+    return regionOf(copy);
+  });
 }
 
 function regionOf(bytes: Buffer): Region {
