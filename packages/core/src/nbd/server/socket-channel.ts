@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { ByteQueue } from '../../bytes/index.js';
 import { ProtocolError, VBackupError } from '../../errors/index.js';
-import type { Channel } from './channel.js';
+import type { Channel, ReadOptions } from './channel.js';
 
 /** Bytes that may wait to be read beyond what is asked for; then the peer's window closes. */
 const READ_AHEAD = 256 * 1024;
@@ -69,10 +69,10 @@ export class SocketChannel implements Channel {
     return until < performance.now();
   }
 
-  async read(length: number, { begun = false }: { readonly begun?: boolean } = {}): Promise<Buffer | undefined> {
+  async read(length: number, { begun = false, scratch }: ReadOptions = {}): Promise<Buffer | undefined> {
     for (;;) {
       if (this.#stopped && !begun) return undefined;
-      const bytes = this.#queue.take(length);
+      const bytes = this.#queue.take(length, scratch);
       if (bytes !== undefined || this.#ended) {
         this.#owedUntil = undefined;
         return bytes ?? this.#atEnd();

@@ -19,6 +19,8 @@ import type { NbdServerLimits } from './server-options.js';
 
 /** To copy less costs less than to hold it. */
 const SHORTEST_LOAN = 64 * 1024;
+/** A shorter write mostly arrives in one piece. */
+const SHORTEST_SCRATCH = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 export interface TransmissionOptions {
@@ -103,8 +105,12 @@ export class Transmission {
     const place = await this.#enter(length);
     if (place === undefined) return false;
     try {
-      const content = await this.#content(length);
-      this.#inFlight.add(place, this.#answer(request, refusal, content));
+      const scratch = length < SHORTEST_SCRATCH ? undefined : this.#pool.take(length);
+      const content = await this.#content(length, scratch);
+      const answered = this.#answer(request, refusal, content).then(() => {
+        if (scratch !== undefined) this.#pool.give(scratch);
+      });
+      this.#inFlight.add(place, answered);
     } catch (error) {
       this.#inFlight.leave(place);
       throw error;
@@ -112,8 +118,8 @@ export class Transmission {
     return true;
   }
 
-  async #content(length: number): Promise<Buffer> {
-    const bytes = await this.#channel.read(length, { begun: true });
+  async #content(length: number, scratch: Buffer | undefined): Promise<Buffer> {
+    const bytes = await this.#channel.read(length, { begun: true, scratch });
     if (bytes === undefined) throw new ProtocolError('VB_NBD_SERVER_PEER_GONE', 'the client ended within a write', 0);
     return bytes;
   }
