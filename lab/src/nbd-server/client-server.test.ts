@@ -94,7 +94,9 @@ describe('the NBD client and the NBD server', () => {
       small.map((part) => [part.offset, part.flags]),
       Array.from({ length: 1024 }, (_, index) => [index * 4096, index]),
     );
-    assert.deepEqual(await collect(client.blockStatus('test:large', whole)), [{ ...whole, flags: 0 }]);
+    assert.deepEqual(await collect(client.blockStatus('test:large', whole)), [
+      { ...whole, flags: 0, context: 'test:large' },
+    ]);
   });
 
   it('let each other in over TLS, and nobody else', async () => {

@@ -84,7 +84,7 @@ describe('the programs of QEMU', function () {
     for await (const extent of client.blockStatus('qemu:dirty-bitmap:b0', { offset: 0, length: client.size })) {
       if (extent.flags !== 0) dirty.push(extent);
     }
-    assert.deepEqual(dirty, [{ offset: MiB, length: 65_536, flags: 1 }]);
+    assert.deepEqual(dirty, [{ offset: MiB, length: 65_536, flags: 1, context: 'qemu:dirty-bitmap:b0' }]);
     await client.close();
     await server[Symbol.asyncDispose]();
     assert.ok(!existsSync(server.folder) && !isRunning(server.pid ?? 0));
