@@ -32,9 +32,9 @@ export function runBackup(job: BackupJob): Promise<BackupSummary> {
 
 async function backUp(job: BackupJob): Promise<BackupSummary> {
   const started = performance.now();
-  await using _workers = sharedWorkers.lease();
   job.signal?.throwIfAborted();
   const guest = await job.hypervisor.find(job.selector, { signal: job.signal });
+  await using _workers = sharedWorkers.lease({ eager: true });
   const key = { hypervisor: job.hypervisorName, guestId: guest.id };
   await using place = await job.repository.openPlace(key, { signal: job.signal });
   const run = new BackupRun(job, { guest, place });

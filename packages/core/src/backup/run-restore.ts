@@ -19,7 +19,7 @@ export function runRestore(job: RestoreJob): Promise<RestoreSummary> {
 async function restore(job: RestoreJob): Promise<RestoreSummary> {
   const started = performance.now();
   const { repository, manifest, signal, onEvent } = job;
-  await using _workers = sharedWorkers.lease();
+  await using _workers = sharedWorkers.lease({ eager: true });
   const disk = diskOf(job);
   await using image = await repository.openImage(manifest, job.disk, { signal });
   const data = dataExtents(image);

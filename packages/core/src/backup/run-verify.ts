@@ -16,7 +16,7 @@ export function runVerify(job: VerifyJob): Promise<VerifySummary> {
 async function verify(job: VerifyJob): Promise<VerifySummary> {
   const started = performance.now();
   const { repository, signal, onEvent } = job;
-  await using _workers = sharedWorkers.lease();
+  await using _workers = sharedWorkers.lease({ eager: true });
   const catalogue = await repository.catalogue({ signal });
   const damage: Damage[] = job.backups === undefined ? damagedManifests(catalogue) : [];
   const checked: { manifest: Manifest; damage: readonly Damage[] }[] = [];

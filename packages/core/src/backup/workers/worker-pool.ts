@@ -96,7 +96,7 @@ export interface FileSums extends Sums {
 }
 
 /**
- * A few threads that compress, decode and hash, for all disks of a run. They start with the first job, and are
+ * A few threads that compress, decode and hash, for all disks of a run. They start with the first job or an eager lease, and are
  * terminated when the last lease is disposed; buffers given to them lie in shared memory, so that nothing is copied.
  */
 export class WorkerPool {
@@ -112,10 +112,14 @@ export class WorkerPool {
     this.#most = count;
   }
 
-  /** The pool stays alive while anyone holds a lease. */
-  lease(): AsyncDisposable {
+  /**
+   * The pool stays alive while anyone holds a lease.
+   * @param how - `eager`: there will be work for all threads, and they start while it is prepared
+   */
+  lease({ eager = false }: { readonly eager?: boolean } = {}): AsyncDisposable {
     let held = true;
     this.#leases += 1;
+    while (eager && this.#members.length < this.#most) this.#start();
     return {
       [Symbol.asyncDispose]: async () => {
         if (held) this.#leases -= 1;
