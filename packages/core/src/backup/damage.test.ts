@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
 import { copyFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { VBackupError } from '../errors/index.js';
 import { FakeDisk, FakeHypervisor, RepositoryFixture } from '../testing/index.js';
 import { type Damage, type Manifest, openFileTarget, runRestore, runVerify } from './index.js';
+import { sharedWorkers } from './workers/worker-pool.js';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -116,6 +118,25 @@ describe('damage of a repository', function () {
       await whileDamaged(path, remove, async () => {
         assert.deepEqual(codes(await fixture.damage()), ['VB_FILE_MISSING']);
       });
+    }
+  });
+
+  it('is not denied when a thread died that looked for it', async () => {
+    await using own = await RepositoryFixture.create();
+    const disk = new FakeDisk({ id: 'disk-1', name: 'xvda', size: 16 * MiB });
+    disk.guestWrite(0, randomBytes(16 * MiB));
+    await own.backUp(new FakeHypervisor([disk]));
+    const decode = sharedWorkers.decode.bind(sharedWorkers);
+    let frames = 0;
+    sharedWorkers.decode = (work) => {
+      frames += 1;
+      if (frames > 1) return decode(work);
+      return Promise.reject(new VBackupError('VB_INTERNAL', 'a worker thread ended before its work'));
+    };
+    try {
+      await assert.rejects(own.damage(), { code: 'VB_INTERNAL' });
+    } finally {
+      Reflect.deleteProperty(sharedWorkers, 'decode');
     }
   });
 

@@ -94,6 +94,7 @@ class DiskCheck {
   async run(index: FrameIndexReader): Promise<{ data: number }> {
     const { disk, signal } = this.#options;
     const checking = new Set<Promise<void>>();
+    const failures: unknown[] = [];
     let expected: number | null = null;
     let data = 0;
     try {
@@ -107,12 +108,15 @@ class DiskCheck {
           stored.release();
           checking.delete(check);
         });
-        check.catch(() => undefined);
+        check.catch((error: unknown) => failures.push(error));
         checking.add(check);
+        // What was not checked must not pass for sound.
+        if (failures.length > 0) break;
       }
     } finally {
-      await Promise.all(checking);
+      await Promise.allSettled(checking);
     }
+    if (failures.length > 0) throw failures[0];
     this.#stored[Symbol.dispose]();
     this.#decoded[Symbol.dispose]();
     // Whichever check ended first, what was found is told in the order of the file.
