@@ -1,5 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { VBackupError } from '../errors/index.js';
+import { writeFully } from './durable.js';
 import { systemCode, withIo } from './io-error.js';
 
 /** So many bytes are written before the system is told to bring them to the disk, while more of them come. */
@@ -67,7 +68,7 @@ export class AppendFile implements AsyncDisposable {
 
   /** Overwrites bytes that were written before. */
   async patch(bytes: Buffer, position: number): Promise<void> {
-    await withIo(`cannot write ${this.path}`, () => this.handle.write(bytes, 0, bytes.length, position));
+    await withIo(`cannot write ${this.path}`, () => writeFully(this.handle, bytes, position));
   }
 
   async sync(): Promise<void> {

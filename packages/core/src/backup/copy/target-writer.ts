@@ -53,8 +53,10 @@ export class TargetWriter implements ImageWriter, AsyncDisposable {
     await this.#take(0, () => this.#target.zero(whole.offset, whole.length, { signal: this.#signal }));
   }
 
+  /** @throws the error of a write that failed, whoever was told of it */
   async finish(): Promise<ImageSummary> {
     await Promise.all(this.#writing);
+    if (this.#stopped !== undefined) throw this.#stopped.reason;
     return { dataLength: this.#dataLength, storedLength: this.#dataLength };
   }
 

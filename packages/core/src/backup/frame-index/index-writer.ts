@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
+import { writeFully } from '../../storage/durable.js';
 import {
   encodeIndexFooter,
   encodeIndexHeader,
@@ -43,17 +44,13 @@ export class FrameIndexWriter {
   async finish(): Promise<void> {
     await this.#flush();
     encodeIndexFooter(this.#count, this.#hash.digest()).copy(this.#buffer);
-    await this.#file.write(this.#buffer, 0, RECORD_LENGTH, this.#position);
+    await writeFully(this.#file, this.#buffer.subarray(0, RECORD_LENGTH), this.#position);
   }
 
   async #flush(): Promise<void> {
     const bytes = this.#buffer.subarray(0, this.#filled);
     this.#hash.update(bytes);
-    let written = 0;
-    while (written < bytes.length) {
-      const result = await this.#file.write(bytes, written, bytes.length - written, this.#position + written);
-      written += result.bytesWritten;
-    }
+    await writeFully(this.#file, bytes, this.#position);
     this.#position += bytes.length;
     this.#filled = 0;
   }

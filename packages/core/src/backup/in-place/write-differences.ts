@@ -58,6 +58,8 @@ export async function writeDifferences(options: WriteDifferences): Promise<void>
       for (const piece of pieces) track(write({ kind, ...piece }, await slots.acquire({ signal })));
     }
     await Promise.all(writing);
+    // One that failed before is not among them.
+    signal.throwIfAborted();
     await writer.finish();
   } finally {
     stop.abort();
