@@ -52,10 +52,10 @@ export async function backUpDisk(decision: DiskDecision, backup: DiskBackup): Pr
   return { name, id, label, size, level, reason, detail, method: methodOf(decision), readLength };
 }
 
-/** What the copy will give to the draft; unknown where everything is compared first. */
-async function dataOf({ disk, level }: DiskDecision, plan: Omit<PlanOptions, 'unit'>): Promise<number | undefined> {
-  if (!isStanding(level)) return plannedData(plan);
-  return disk.changes.kind === 'compare' ? undefined : plannedLength(plan);
+/** What the copy will give to the draft. Where it is compared first, that is a guess: all data has changed, and no zeros. */
+function dataOf({ disk, level }: DiskDecision, plan: Omit<PlanOptions, 'unit'>): Promise<number> {
+  const isKnown = isStanding(level) && disk.changes.kind !== 'compare';
+  return isKnown ? Promise.resolve(plannedLength(plan)) : plannedData(plan);
 }
 
 function extentsOf({ disk, level, forgotten = [] }: DiskDecision): readonly Extent[] {

@@ -9,8 +9,11 @@ export interface ImageWriter {
   data(offset: number, bytes: Buffer): Promise<void>;
   /** The range reads as zero (and differs from the parent, in an increment). */
   zero(offset: number, length: number): Promise<void>;
-  /** Zeros were found among what was planned as data: whoever counted on the plan hears of it before they are given. */
-  dataIsLess?(): void;
+  /**
+   * What was planned as data is zeros, or is what the parent holds: whoever counted on the plan hears of it before what follows
+   * is given.
+   */
+  dataIsLess?(because: 'zeros' | 'unchanged'): void;
   /** Durable when it returns, but not yet part of any backup. */
   finish(options?: WithSignal): Promise<ImageSummary>;
   /** Removes what was written. */

@@ -128,7 +128,7 @@ export interface DraftDisk {
   readonly label: string;
   readonly size: number;
   readonly level: Manifest['level'];
-  /** Bytes that will come as data, zeros of an increment among them, as far as that is known: it saves work if it is true. */
+  /** Bytes that will come as data, zeros of an increment among them, or a guess at it: it saves work if it is true. */
   readonly plannedData?: number | undefined;
   /** Disks that are written at the same time and share the memory. Default 1. */
   readonly disksAtOnce?: number | undefined;

@@ -73,6 +73,12 @@ class CallWriter implements ImageWriter {
   async abort(): Promise<void> {}
 }
 
+class PlanWriter extends CallWriter {
+  dataIsLess(because: string): void {
+    this.calls.push(because);
+  }
+}
+
 const frames = (size: number, length: number): readonly Extent[] =>
   Array.from({ length: Math.ceil(size / length) }, (_, at) => ({
     offset: at * length,
@@ -113,6 +119,19 @@ describe('CompareWriter', () => {
     await writer.zero(2 * MiB, MiB);
     assert.deepEqual(inner.calls, ['zero 2048 1024']);
     assert.deepEqual(parent.reads, []);
+  });
+
+  it('says when less is data than a plan takes for it, before it is given', async () => {
+    const content = Buffer.concat([randomBytes(MiB), Buffer.alloc(MiB)]);
+    const inner = new PlanWriter();
+    await using writer = over(new FakeImage(content, frames(2 * MiB, MiB)), inner);
+    await writer.data(0, randomBytes(MiB / 2));
+    await writer.zero(MiB, PAGE);
+    assert.deepEqual(inner.calls.splice(0), ['data 0 512'], 'all data has changed, and no zeros');
+    await writer.data(MiB / 2, Buffer.concat([content.subarray(MiB / 2, MiB - PAGE), randomBytes(PAGE)]));
+    assert.deepEqual(inner.calls.splice(0), ['unchanged', 'data 960 64']);
+    writer.dataIsLess();
+    assert.deepEqual(inner.calls.splice(0), ['unchanged']);
   });
 
   it('looks at the bytes where a call holds a part of a frame, of data and of zeros', async () => {

@@ -1,4 +1,4 @@
-import { alignOutward, clip, type Extent, endOf, splitAt } from '../../extent/index.js';
+import { alignOutward, clip, type Extent, endOf, splitAt, totalLength } from '../../extent/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { SlotPool } from '../../memory/slot-pool.js';
 import { PAGE_LENGTH } from '../copy/geometry.js';
@@ -55,6 +55,11 @@ export class CompareWriter implements ImageWriter, AsyncDisposable {
     return this.#handOn({ offset, length }, null, (part) => inner.zero(part.offset, part.length));
   }
 
+  /** Zeros were planned as data; most likely they were in the parent too. */
+  dataIsLess(): void {
+    this.#options.inner.dataIsLess?.('unchanged');
+  }
+
   finish(options?: WithSignal): Promise<ImageSummary> {
     return this.#options.inner.finish(options);
   }
@@ -77,6 +82,8 @@ export class CompareWriter implements ImageWriter, AsyncDisposable {
     const handed = (async () => {
       const parts = await comparison;
       await before;
+      // The plan took all data for changed, and all zeros for unchanged.
+      if (totalLength(parts) !== (now === null ? 0 : range.length)) this.#options.inner.dataIsLess?.('unchanged');
       return parts.map(hand);
     })();
     this.#turn = handed.then(() => undefined);

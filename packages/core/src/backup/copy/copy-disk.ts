@@ -206,7 +206,7 @@ class DiskCopy {
       for (const run of zeroRuns(bytes, { unit: PAGE_LENGTH, shortest: shortestZeroRunOf(this.#frameLength) })) {
         const offset = range.offset + run.offset;
         if (run.kind === 'zero') {
-          writer.dataIsLess?.();
+          writer.dataIsLess?.('zeros');
           track(writer.zero(offset, run.length));
         } else track(writer.data(offset, bytes.subarray(run.offset, run.offset + run.length)));
       }

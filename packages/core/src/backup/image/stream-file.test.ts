@@ -132,6 +132,13 @@ describe('the stream of a backup', function () {
       hypervisor.tracking = 'none';
       disk.guestWrite(3 * MiB, Buffer.alloc(PAGE));
       await check((await fixture.backUp(hypervisor, 'inc', { compression })).manifest);
+      // All data has changed and no zeros, as is guessed; and then a zero has.
+      for (const from of [0, 2 * MiB]) {
+        disk.guestWrite(from, Buffer.alloc(2 * MiB));
+        disk.guestWrite(from + MiB, randomBytes(disk.size - from - MiB));
+        allocated();
+        await check((await fixture.backUp(hypervisor, 'inc', { compression })).manifest);
+      }
     });
   }
 });

@@ -144,9 +144,9 @@ export class StreamImageWriter implements ImageWriter {
     return summary;
   }
 
-  dataIsLess(): void {
+  dataIsLess(because: 'zeros' | 'unchanged'): void {
     // In an increment zeros are data.
-    if (!this.#options.stream.incremental) this.#file.giveUpSums();
+    if (because === 'unchanged' || !this.#options.stream.incremental) this.#file.giveUpSums();
   }
 
   async abort(): Promise<void> {
