@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the lab's guest: build-guest.sh TARGET INIT
-# Debian's kernel for clouds, busybox and the real qemu-ga, from packages that apt downloads; makes TARGET/vmlinuz and
-# TARGET/initrd.gz. Nothing is installed.
+# Debian's kernel for clouds, busybox and the real qemu-ga, from packages that apt downloads; makes TARGET/vmlinuz,
+# TARGET/initrd.gz and TARGET/modules/<release>. Nothing is installed.
 set -euo pipefail
 target=$1 init=$2
 work=$(mktemp -d)
@@ -40,3 +40,5 @@ cp "$init" "$root/init"
 chmod +x "$root/init" "$root/sbin/shutdown"
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) > "$target/initrd.gz"
 cp "$work"/files/boot/vmlinuz-* "$target/vmlinuz"
+depmod -b "$work/files" "$(ls "$work/files/lib/modules")"
+mv "$work/files/lib/modules" "$target/modules"

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,14 @@ export interface GuestImage {
   readonly initrd: string;
 }
 
+/** And what others need to boot the same kernel with their own initial file system. */
+export interface BuiltGuest extends GuestImage {
+  /** Of the kernel: what `uname -r` says in the guest. */
+  readonly release: string;
+  /** The folder of the kernel's modules. */
+  readonly modules: string;
+}
+
 const BUILD_TIMEOUT_MS = 600_000;
 
 /** Scripts are no output of tsc: they are taken from the sources, which the private lab always has. */
@@ -20,10 +28,13 @@ export const labScript = (name: string): string => fileURLToPath(new URL(`../../
  * Builds the guest once per user and version of its scripts: 27 MB are downloaded by apt. It stays in the folder of caches
  * (`$XDG_CACHE_HOME/vbackup-lab`). Several processes may ask at once.
  */
-export async function guestImage(): Promise<GuestImage> {
+export async function guestImage(): Promise<BuiltGuest> {
   const folder = join(cacheFolder(), `guest-${await versionOfScripts()}`);
   if (!(await exists(folder))) await build(folder);
-  return { kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.gz') };
+  const [release, ...others] = await readdir(join(folder, 'modules'));
+  if (release === undefined || others.length > 0) throw new Error(`${folder}/modules is not one kernel's`);
+  const modules = join(folder, 'modules', release);
+  return { kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.gz'), modules, release };
 }
 
 /** Where the lab keeps what is expensive to make. */

@@ -25,7 +25,7 @@ import { isRoot, Supervisor } from './supervisor.js';
 /** What the lab needs to be installed. */
 export const LIBVIRT_LAB_TOOLS = ['libvirtd', 'virsh', 'qemu-system-x86_64', 'qemu-img', 'unshare', 'setpriv'] as const;
 /** And to build the guest with an agent. */
-export const LIBVIRT_GUEST_TOOLS = ['apt-get', 'apt-cache', 'dpkg-deb', 'cpio', 'gzip'] as const;
+export const LIBVIRT_GUEST_TOOLS = ['apt-get', 'apt-cache', 'dpkg-deb', 'depmod', 'cpio', 'gzip'] as const;
 
 export interface LibvirtLabOptions {
   /** How the daemon runs; default `system` where that is possible. */
@@ -34,6 +34,7 @@ export interface LibvirtLabOptions {
 
 const START_TIMEOUT_MS = 60_000;
 const VIRSH_TIMEOUT_MS = 180_000;
+const LOG_SHOWN = 4000;
 
 /**
  * Starts a private libvirtd: its own configuration, sockets, images and certificates in a new folder, nothing of the
@@ -53,9 +54,8 @@ export async function startLibvirtLab(options: LibvirtLabOptions = {}): Promise<
       await keepCapabilities(mode, paths);
       return lab;
     } catch (error) {
-      const told = await lab.daemonLog();
       await lab[Symbol.asyncDispose]();
-      throw new Error(`libvirtd does not start: ${told}`, { cause: error });
+      throw error;
     }
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
@@ -162,9 +162,16 @@ export class LibvirtLab implements AsyncDisposable {
     return { kernel, initrd };
   }
 
-  /** Starts the daemon, the first time or after it was killed, and waits until it answers. */
+  /** Starts the daemon, the first time or after it was killed, and waits until it answers; else says what it logged. */
   async startDaemon(): Promise<void> {
     this.#parts.supervisor.startDaemon();
+    await this.#daemonAnswers().catch(async (error: unknown) => {
+      const log = (await this.daemonLog()).slice(-LOG_SHOWN);
+      throw new Error(`${error instanceof Error ? error.message : String(error)}; it logged: ${log}`, { cause: error });
+    });
+  }
+
+  async #daemonAnswers(): Promise<void> {
     await until('libvirtd answers', START_TIMEOUT_MS, () =>
       existsSync(this.#parts.paths.socket)
         ? this.virsh('version').then(

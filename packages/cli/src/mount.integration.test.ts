@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { access, chmod, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { delimiter } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { requireTools, skipEverywhere } from '@vbackup/core/testing';
+import { guestImage, LIBVIRT_GUEST_TOOLS } from '@vbackup/lab';
 import { BIN } from './testing/command.js';
 import { CommandFolder } from './testing/command-folder.js';
 
+const run = promisify(execFile);
 const MIB = 2 ** 20;
 
 describe('vbackup mount', function () {
@@ -29,9 +32,13 @@ describe('vbackup mount', function () {
   after(() => folder?.[Symbol.asyncDispose]());
 
   /** Runs until the paths are told. */
-  const mount = async (line: string): Promise<{ child: ChildProcess; closed: Promise<unknown[]>; paths: string[] }> => {
+  const mount = async (
+    line: string,
+    more: NodeJS.ProcessEnv = {},
+  ): Promise<{ child: ChildProcess; closed: Promise<unknown[]>; paths: string[] }> => {
     const args = [BIN, 'mount', ...line.split(' '), '-r', 'repo'];
-    const env = { PATH: process.env['PATH'], HOME: '/nowhere', VBACKUP_CONFIG: '/dev/null', TMPDIR: folder.at('tmp') };
+    const { PATH } = process.env;
+    const env = { PATH, HOME: '/nowhere', VBACKUP_CONFIG: '/dev/null', TMPDIR: folder.at('tmp'), ...more };
     await mkdir(folder.at('tmp'), { recursive: true });
     const child = spawn(process.execPath, args, { cwd: folder.path, env, stdio: ['ignore', 'pipe', 'inherit'] });
     const closed = once(child, 'close');
@@ -96,20 +103,78 @@ describe('vbackup mount', function () {
     await rm(folder.at('mnt/web.raw'));
   });
 
-  it('hands the disks to guestmount, and says what is missing', async () => {
+  it('says what guestmount says, and what is missing', async () => {
     const bin = await mkdtemp(folder.at('bin-'));
-    await writeFile(`${bin}/guestmount`, '#!/bin/sh\necho "no operating system was found: $*" >&2\nexit 1\n');
+    await writeFile(`${bin}/guestmount`, '#!/bin/sh\necho "libguestfs: error: called with $*" >&2\nexit 1\n');
     await chmod(`${bin}/guestmount`, 0o755);
     await mkdir(folder.at('files'));
     const line = 'mount web.raw@latest files --files -r repo';
     const { err } = await folder.run(line, { env: { PATH: `${bin}${delimiter}${process.env['PATH']}` } });
     assert.match(err, /\[VB_MOUNT_FAILED\]/);
-    assert.match(
-      err,
-      /no operating system was found: --no-fork --ro .* -a nbd\+unix:\/\/\/web\?socket=\S+ -i \S+files/,
-    );
+    assert.match(err, /called with --no-fork --ro .* -a nbd:\/\/\/web\?socket=\S+ -i \S+files/);
     const missing = await folder.run(line, { env: { PATH: bin.replace(/bin-.*/, 'tmp') } });
     assert.match(missing.err, /guestmount is not installed.*\[VB_MOUNT_MISSING\]/s);
     assert.deepEqual(await readdir(folder.at('files')), []);
+  });
+
+  describe('with guestmount', function () {
+    this.timeout(300_000);
+    let environment: NodeJS.ProcessEnv;
+
+    before(async function () {
+      requireTools(this, ['guestmount', 'supermin', 'depmod', 'mkfs.ext4', 'debugfs', ...LIBVIRT_GUEST_TOOLS]);
+      const { kernel, modules, release } = await guestImage();
+      await mkdir(folder.at('guestfs'));
+      environment = {
+        LIBGUESTFS_BACKEND: 'direct',
+        // KVM inside of virtual machines has not always what QEMU's largest processor asks for.
+        LIBGUESTFS_BACKEND_SETTINGS: 'force_tcg',
+        LIBGUESTFS_CACHEDIR: folder.at('guestfs'),
+        SUPERMIN_KERNEL: kernel,
+        SUPERMIN_KERNEL_VERSION: release,
+        SUPERMIN_MODULES: modules,
+      };
+      await makeSystemDisk();
+      await folder.done('backup --hypervisor file system.raw -r repo');
+    });
+
+    /** As little as makes a Linux for guestmount (inspect_fs_unix.ml of guestfs: folders, a release, a shell). */
+    const makeSystemDisk = async (): Promise<void> => {
+      const root = folder.at('root');
+      for (const name of ['bin', 'boot', 'etc', 'home', 'usr/bin', 'var/lib/dpkg']) {
+        await mkdir(`${root}/${name}`, { recursive: true });
+      }
+      await writeFile(`${root}/etc/os-release`, 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian 12"\n');
+      await writeFile(`${root}/etc/debian_version`, '12.5\n');
+      await writeFile(`${root}/etc/fstab`, '/dev/sda / ext4 defaults 0 1\n');
+      await writeFile(`${root}/home/letter`, 'from the guest\n');
+      await folder.file('system.raw', 32 * MIB, []);
+      await run('mkfs.ext4', ['-q', '-d', root, folder.at('system.raw')]);
+    };
+
+    it('shows the files of the system that it finds on the disks', async () => {
+      const { closed, paths } = await mount('system.raw@latest mnt --files', environment);
+      assert.deepEqual(paths, [folder.at('mnt')]);
+      assert.equal(await readFile(folder.at('mnt/home/letter'), 'utf8'), 'from the guest\n');
+      await assert.rejects(writeFile(folder.at('mnt/home/answer'), ''), { code: 'EROFS' });
+      await folder.done('umount mnt');
+      assert.deepEqual(await closed, [0, null]);
+      await nothingIsLeft();
+    });
+
+    it('shows the files of a file system that is named, and keeps what is written', async () => {
+      const line = 'system.raw@latest mnt --filesystem /dev/sda --writable answers';
+      const { child, closed } = await mount(line, environment);
+      await writeFile(folder.at('mnt/home/answer'), 'from the host\n');
+      child.kill('SIGTERM');
+      assert.deepEqual(await closed, [0, null]);
+      await nothingIsLeft();
+      const disk = await mount('system.raw@latest mnt --writable answers');
+      const { stdout } = await run('debugfs', ['-R', 'cat /home/answer', disk.paths[0] ?? '']);
+      assert.equal(stdout, 'from the host\n');
+      await folder.done('umount mnt');
+      await disk.closed;
+      await nothingIsLeft();
+    });
   });
 });

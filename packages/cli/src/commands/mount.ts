@@ -33,8 +33,9 @@ export async function mount(context: CommandContext): Promise<Outcome> {
     uri: server.uriOf(disk),
     writable: disk.writes !== undefined,
   }));
-  const how = options.flag('files') ? core.mountFiles : core.mountImages;
-  await using mounted = await how({ directory: resolve(world.cwd, directory), disks: shown, signal });
+  const filesystem = options.text('filesystem');
+  const how = options.flag('files') || filesystem !== undefined ? core.mountFiles : core.mountImages;
+  await using mounted = await how({ directory: resolve(world.cwd, directory), disks: shown, filesystem, signal });
   output.item({ type: 'summary', scope: 'item', command: 'mount', directory, paths: mounted.paths });
   await Promise.race([mounted.ended, aborted(signal)]);
   return { done: shown.length, failed: 0, exitCode: EXIT.done };

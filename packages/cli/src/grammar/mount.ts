@@ -8,6 +8,7 @@ export const mountCommand = (): Command =>
     .argument('<directory>', 'an existing folder')
     .option('--disk <name>', 'only this disk of the source')
     .option('--files', 'the files on the disks, at their places in the guest, instead of the disks (needs guestmount)')
+    .option('--filesystem <device>', 'the files of this file system, as guestmount names it: /dev/sda1, /dev/vg/root')
     .option('--writable <folder>', 'let programs write; what they write is kept in the folder, never in the backup');
 
 /** `vbackup umount`. */

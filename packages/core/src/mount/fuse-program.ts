@@ -10,8 +10,8 @@ import { type MountEntry, parseMountTable } from './mount-table.js';
 const POLL_MS = 20;
 /** guestmount starts a small machine, which takes a while. */
 const START_TIMEOUT_MS = 300_000;
-/** Who is asked to end writes back what it holds. */
-const END_TIMEOUT_MS = 20_000;
+/** Who is asked to end writes back what it holds; guestmount shuts its machine down. */
+const END_TIMEOUT_MS: Readonly<Record<MountProgram, number>> = { nbdfuse: 20_000, guestmount: 120_000 };
 const FUSE_DEVICE = '/dev/fuse';
 
 /** Mounts of ours have this as their source, so that `umount` ends no others. */
@@ -22,6 +22,24 @@ const PACKAGES: Readonly<Record<MountProgram, string>> = {
   nbdfuse: 'on Debian: apt install libnbd-bin fuse3; on Fedora: dnf install nbdfuse',
   guestmount: 'on Debian: apt install guestmount; on Fedora: dnf install guestfs-tools',
 };
+
+const CURE = 'look at what the program says; without the rights of root FUSE needs fusermount3, from the package fuse3';
+
+/** What guestmount (1.48) says at length. */
+const MEANINGS = [
+  {
+    words: /guestfs_launch failed/,
+    text: 'the machine that reads the disks (the appliance of libguestfs) does not start',
+    cure:
+      'see what libguestfs-test-tool says; where KVM cannot be used, inside of another machine, set ' +
+      'LIBGUESTFS_BACKEND_SETTINGS=force_tcg; mount without --files needs no such machine',
+  },
+  {
+    words: /no operating system was found/,
+    text: 'no operating system was found on these disks',
+    cure: 'name the file system that is wanted (--filesystem /dev/sda1); a name that is not there is answered with those that are',
+  },
+] as const;
 
 export type MountProgram = 'nbdfuse' | 'guestmount';
 
@@ -42,11 +60,13 @@ export class FuseProgram implements AsyncDisposable {
   readonly path: string;
   /** Settles when it does not run any more. Never rejects. */
   readonly ended: Promise<string>;
+  readonly #program: MountProgram;
   readonly #child: ChildProcess;
   readonly #words = new LastWords();
   #end: string | undefined;
 
-  private constructor({ child, ended }: QemuProcess, path: string) {
+  private constructor({ child, ended }: QemuProcess, { program, path }: FuseProgramOptions) {
+    this.#program = program;
     this.path = path;
     this.#child = child;
     child.stderr?.on('data', (chunk: Buffer) => this.#words.push(chunk));
@@ -61,7 +81,7 @@ export class FuseProgram implements AsyncDisposable {
    * @throws VBackupError VB_MOUNT_MISSING, VB_MOUNT_FAILED
    */
   static async start(options: FuseProgramOptions): Promise<FuseProgram> {
-    const { program, args, path, signal } = options;
+    const { program, args, signal } = options;
     signal?.throwIfAborted();
     const found = await findInPath(program);
     if (found === undefined) {
@@ -71,10 +91,14 @@ export class FuseProgram implements AsyncDisposable {
     }
     await checkDevice(options.device ?? FUSE_DEVICE);
     const stdio = ['ignore', 'ignore', 'pipe'] as const;
-    const child = await spawnBound([found, ...args], { stdio: [...stdio], deathSignal: 'TERM' });
-    const running = new FuseProgram(child, path);
+    const child = await spawnBound([found, ...args], {
+      stdio: [...stdio],
+      env: guestfsSettings(),
+      deathSignal: 'TERM',
+    });
+    const running = new FuseProgram(child, options);
     try {
-      await running.#mounted(program, signal);
+      await running.#mounted(signal);
     } catch (error) {
       await running[Symbol.asyncDispose]();
       throw error;
@@ -84,32 +108,48 @@ export class FuseProgram implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#end === undefined) {
-      // Programs of FUSE unmount when they are asked to end, also what is in use: it is gone when that ends.
-      this.#child.kill('SIGTERM');
-      await Promise.race([this.ended, delay(END_TIMEOUT_MS, undefined, { ref: false })]);
+      await this.#ask();
+      await Promise.race([this.ended, delay(END_TIMEOUT_MS[this.#program], undefined, { ref: false })]);
       this.#child.kill('SIGKILL');
       await this.ended;
     }
     if (await isMounted(this.path)) await detach(this.path, { lazy: true });
   }
 
-  async #mounted(program: MountProgram, signal: AbortSignal | undefined): Promise<void> {
+  /** Asks it to end, also while what it shows is in use. */
+  async #ask(): Promise<void> {
+    // A signal ends guestmount at once, and what its machine did not write yet is lost: it has to see the mount go. nbdfuse
+    // unmounts when it gets the signal, and what is in use is gone when that ends.
+    if (this.#program === 'guestmount' && (await isMounted(this.path))) await detach(this.path, { lazy: true });
+    else this.#child.kill('SIGTERM');
+  }
+
+  async #mounted(signal: AbortSignal | undefined): Promise<void> {
     const deadline = AbortSignal.timeout(START_TIMEOUT_MS);
     while (!(await isMounted(this.path))) {
       signal?.throwIfAborted();
-      if (this.#end !== undefined) throw this.#refusal(program, this.#end);
-      if (deadline.aborted) throw this.#refusal(program, `nothing for ${START_TIMEOUT_MS / 1000} seconds`);
+      if (this.#end !== undefined) throw this.#refusal(this.#end);
+      if (deadline.aborted) throw this.#refusal(`nothing for ${START_TIMEOUT_MS / 1000} seconds`);
       await delay(POLL_MS);
     }
   }
 
-  #refusal(program: MountProgram, end: string): VBackupError {
+  #refusal(end: string): VBackupError {
+    const program = this.#program;
     const said = this.#words.text(program);
-    return new VBackupError('VB_MOUNT_FAILED', `${program} cannot mount ${this.path}: ${said === '' ? end : said}`, {
-      cure: 'look at what the program says; without the rights of root FUSE needs fusermount3, from the package fuse3',
-    });
+    const { text, cure } = MEANINGS.find(({ words }) => words.test(said)) ?? {
+      text: said === '' ? end : said,
+      cure: CURE,
+    };
+    return new VBackupError('VB_MOUNT_FAILED', `${program} cannot mount ${this.path}: ${text}`, { cure });
   }
 }
+
+/** What libguestfs and supermin are told by the environment: guestfs(3), "ENVIRONMENT VARIABLES". */
+const guestfsSettings = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => /^(LIBGUESTFS|SUPERMIN|XDG)_|^(HOME|TMPDIR)$/.test(name)),
+  );
 
 async function checkDevice(device: string): Promise<void> {
   try {

@@ -18,6 +18,8 @@ export interface MountOptions extends WithSignal {
   /** Exists. */
   readonly directory: string;
   readonly disks: readonly MountedDisk[];
+  /** Of `mountFiles`: this file system alone, as guestmount names it (`/dev/sda1`, `/dev/vg/root`), not all of a guest's. */
+  readonly filesystem?: string | undefined;
   /** Stands in for /dev/fuse in tests. */
   readonly device?: string | undefined;
 }
@@ -53,22 +55,27 @@ export async function mountImages({ directory, disks, signal, device }: MountOpt
 }
 
 /**
- * Shows the file systems that guestmount finds on the disks, at their places in the guest, in the folder.
+ * Shows the file systems that guestmount finds on the disks, at their places in the guest, in the folder; or the one that is
+ * named, whether a guest's system is on the disks or not.
  * @throws VBackupError VB_FILE_NOT_FOUND, VB_TARGET_EXISTS when the folder is not empty, VB_MOUNT_MISSING, VB_MOUNT_FAILED
  */
-export async function mountFiles({ directory, disks, signal, device }: MountOptions): Promise<Mount> {
+export async function mountFiles({ directory, disks, filesystem, signal, device }: MountOptions): Promise<Mount> {
   const path = await existingFolder(directory);
   if ((await readdir(path)).length > 0) {
     throw new VBackupError('VB_TARGET_EXISTS', `${path} is not empty`, { cure: 'name an empty folder' });
   }
   const writable = disks.some((disk) => disk.writable);
-  const images = disks.flatMap(({ uri }) => ['--format=raw', '-a', uri]);
+  const images = disks.flatMap(({ uri }) => ['--format=raw', '-a', guestfsUri(uri)]);
+  const found = filesystem === undefined ? ['-i'] : ['-m', `${filesystem}:/`];
   const access = writable ? '--rw' : '--ro';
-  const args = ['--no-fork', access, '-o', `fsname=${MOUNT_SOURCE}`, ...images, '-i', path];
+  const args = ['--no-fork', access, '-o', `fsname=${MOUNT_SOURCE}`, ...images, ...found, path];
   const opened = new Opened();
   opened.add(await FuseProgram.start({ program: 'guestmount', args, path, signal, device }), null);
   return opened;
 }
+
+/** libguestfs has one scheme for TCP and unix sockets: guestfish(1), "ADDING REMOTE STORAGE". */
+const guestfsUri = (uri: string): string => uri.replace(/^nbd\+unix:/, 'nbd:');
 
 /** What is mounted, in the order of mounting; it goes in the other. */
 class Opened implements Mount {

@@ -158,7 +158,7 @@ while grep -q "vbackup-mount" /proc/self/mountinfo; do sleep 0.05; done`,
       await using mount = await mountFiles({ directory, disks, device: '/dev/null' });
       assert.deepEqual(mount.paths, [directory]);
     }
-    const [vda, vdb] = disks.map(({ uri }) => uri);
+    const [vda, vdb] = disks.map(({ uri }) => uri.replace('nbd+unix:', 'nbd:'));
     const args = (await readFile(join(folder, 'arguments'), 'utf8')).trimEnd();
     const expected = `--no-fork\n--ro\n-o\nfsname=vbackup\n--format=raw\n-a\n${vda}\n--format=raw\n-a\n${vdb}\n-i\n${directory}`;
     assert.equal(args, expected);
@@ -166,10 +166,17 @@ while grep -q "vbackup-mount" /proc/self/mountinfo; do sleep 0.05; done`,
     await writeFile(join(directory, 'x'), '');
     await assert.rejects(mountFiles({ directory, disks }), { code: 'VB_TARGET_EXISTS', message: /is not empty/ });
     await rm(join(directory, 'x'));
+    await fake('guestmount', 'echo "libguestfs: error: guestfs_launch failed." >&2; exit 1');
+    await assert.rejects(mountFiles({ directory, disks, device: '/dev/null' }), {
+      code: 'VB_MOUNT_FAILED',
+      message: /does not start$/,
+      cure: /libguestfs-test-tool/,
+    });
     await fake('guestmount', 'echo "guestmount: no operating system was found on this disk" >&2; exit 1');
     await assert.rejects(mountFiles({ directory, disks, device: '/dev/null' }), {
       code: 'VB_MOUNT_FAILED',
-      message: /no operating system was found/,
+      message: /: no operating system was found on these disks$/,
+      cure: /--filesystem \/dev\/sda1/,
     });
     await nothingIsLeft();
   });

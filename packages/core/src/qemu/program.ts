@@ -38,6 +38,8 @@ export async function spawnQemu(
 }
 
 export interface SpawnBoundOptions extends SpawnOptions {
+  /** What it gets besides PATH. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
   /** What the child gets when this process ends. Undefined: nothing. */
   readonly deathSignal: 'KILL' | 'TERM' | undefined;
 }
@@ -52,7 +54,7 @@ export async function spawnBound(
 ): Promise<QemuProcess> {
   guard ??= findGuard();
   const setpriv = deathSignal === undefined ? undefined : await guard;
-  const env = environment();
+  const env = { ...environment(), ...options.env };
   const child =
     setpriv === undefined
       ? spawn(path, args, { ...options, env })
