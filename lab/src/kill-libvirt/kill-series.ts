@@ -185,6 +185,8 @@ export class KillSeries implements AsyncDisposable {
       () => this.#strike(victim, kill, downMs).then(() => true),
       () => false,
     );
+    // A daemon that does not come back would leave vbackup waiting, and nobody to hear of it.
+    attack.catch(() => kill.abort());
     const outcome = await this.#vbackup(level === 'auto' ? [] : ['--level', level], kill.signal);
     over.abort();
     const struck = await attack;
