@@ -87,8 +87,8 @@ describe('bin/vbackup.mjs', () => {
   ];
   for (const [line, used, unused] of [
     ['list', '@vbackup/core/backup/repository/scan', ['@vbackup/core/vma/', '@vbackup/core/backup/workers/']],
-    ['vma list', '@vbackup/core/vma/read-header', ['@vbackup/core/backup/', '@vbackup/core/vma/writer', 'zod']],
-    ['vma verify', '@vbackup/core/vma/verify', ['@vbackup/core/backup/', 'zod']],
+    ['vma list', '@vbackup/core/vma/read-header', ['@vbackup/core/backup/', '@vbackup/core/vma/writer', 'valibot']],
+    ['vma verify', '@vbackup/core/vma/verify', ['@vbackup/core/backup/', 'valibot']],
   ] as const) {
     it(`loads for ${line} only what it needs`, async () => {
       await writeFile(

@@ -9,18 +9,15 @@ const read = (name: string): string => readFileSync(new URL(`../../../docs/${nam
 /** Every key of the objects that a schema allows. */
 function keysOf(schema: unknown, found = new Set<string>()): Set<string> {
   if (typeof schema !== 'object' || schema === null) return found;
-  if ('shape' in schema && typeof schema.shape === 'object' && schema.shape !== null) {
-    for (const [key, value] of Object.entries(schema.shape)) {
+  if ('entries' in schema && typeof schema.entries === 'object' && schema.entries !== null) {
+    for (const [key, value] of Object.entries(schema.entries)) {
       found.add(key);
       keysOf(value, found);
     }
   }
-  for (const inner of ['options', 'element', 'unwrap'] as const) {
-    if (!(inner in schema)) continue;
+  for (const inner of ['options', 'item', 'wrapped'] as const) {
     const value: unknown = Reflect.get(schema, inner);
-    if (inner === 'unwrap' && typeof value === 'function') keysOf(Reflect.apply(value, schema, []), found);
-    else if (Array.isArray(value)) for (const each of value) keysOf(each, found);
-    else if (typeof value === 'object') keysOf(value, found);
+    for (const each of Array.isArray(value) ? value : [value]) keysOf(each, found);
   }
   return found;
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { applyFiles, type ImageTarget } from '@vbackup/core';
 import { NbdCredentials, requireTools } from '@vbackup/core/testing';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { BIN } from './testing/command.js';
 import { CommandFolder } from './testing/command-folder.js';
 import { ServeProcess } from './testing/serve-process.js';
@@ -18,14 +18,20 @@ const SIZE = 12 * MIB + 5 * KIB;
 const FIXTURES = fileURLToPath(new URL('../../core/fixtures/sparse-stream/', import.meta.url));
 const run = promisify(execFile);
 
-const MAP = z.array(z.object({ offset: z.number(), length: z.number(), type: z.number() }));
-const LIST = z.object({
-  exports: z.array(
-    z.object({
-      'export-name': z.string(),
-      'export-size': z.number(),
-      description: z.string(),
-      contexts: z.array(z.string()),
+const MAP = v.array(
+  v.object({
+    offset: v.number(),
+    length: v.number(),
+    type: v.number(),
+  }),
+);
+const LIST = v.object({
+  exports: v.array(
+    v.object({
+      'export-name': v.string(),
+      'export-size': v.number(),
+      description: v.string(),
+      contexts: v.array(v.string()),
     }),
   ),
 });
@@ -86,8 +92,8 @@ describe('vbackup serve', function () {
 
   const serve = (line: string): Promise<ServeProcess> => ServeProcess.start(line, { cwd: folder.path });
 
-  const mapOf = async (uri: string, context = 'base:allocation'): Promise<z.infer<typeof MAP>> =>
-    MAP.parse(JSON.parse((await run('nbdinfo', ['--json', `--map=${context}`, uri])).stdout));
+  const mapOf = async (uri: string, context = 'base:allocation'): Promise<v.InferOutput<typeof MAP>> =>
+    v.parse(MAP, JSON.parse((await run('nbdinfo', ['--json', `--map=${context}`, uri])).stdout));
 
   /** The client’s own part of TLS, for libnbd. */
   const TLS = {
@@ -169,7 +175,7 @@ describe('vbackup serve', function () {
     await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', uri, folder.at('disk.qcow2')]);
     await run('qemu-img', ['compare', folder.at('disk.qcow2'), folder.at('disk.3')]);
     const { stdout } = await run('nbdinfo', ['--list', '--json', uri]);
-    const [shown] = LIST.parse(JSON.parse(stdout)).exports;
+    const [shown] = v.parse(LIST, JSON.parse(stdout)).exports;
     assert.equal(shown?.['export-name'], 'disk');
     assert.equal(shown?.['export-size'], SIZE);
     assert.match(shown?.description ?? '', new RegExp(`^disk\\.raw, disk .*, backup ${ids.disk[2]} of 20`));

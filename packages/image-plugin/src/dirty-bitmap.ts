@@ -1,7 +1,7 @@
 import type { Extent, NbdClient, WithSignal } from '@vbackup/core';
 import { clip, coalesce, intersect, totalLength } from '@vbackup/core/extent';
 import { allocationKind } from '@vbackup/core/nbd/protocol-flags';
-import { z } from 'zod';
+import * as v from 'valibot';
 
 /** So many extents of one bitmap are held in memory; beyond that, near ones are joined. */
 const EXTENT_LIMIT = 500_000;
@@ -11,23 +11,25 @@ const SAMPLE_LIMIT = 512;
 const COVER_LIMIT = 4096;
 
 /** Offsets and lengths. */
-const RangesSchema = z.array(z.tuple([z.number().int().nonnegative(), z.number().int().positive()]));
-type Ranges = z.infer<typeof RangesSchema>;
+const RangesSchema = v.array(
+  v.tuple([v.pipe(v.number(), v.safeInteger(), v.minValue(0)), v.pipe(v.number(), v.safeInteger(), v.minValue(1))]),
+);
+type Ranges = v.InferOutput<typeof RangesSchema>;
 
 /** A dirty bitmap as a backup saw it. */
-export const BitmapEvidenceSchema = z.object({
-  name: z.string(),
+export const BitmapEvidenceSchema = v.object({
+  name: v.string(),
   /** Bytes per bit; null where nobody says. */
-  granularity: z.number().int().positive().nullable(),
+  granularity: v.nullable(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
   /** See {@link SeenBitmap.file}. */
-  file: z.string().nullable(),
+  file: v.nullable(v.string()),
   /** Ranges that were dirty then: a bitmap that records on only grows. */
   sample: RangesSchema,
   /** Holds every range that was dirty then. */
   cover: RangesSchema,
 });
 
-export type BitmapEvidence = z.infer<typeof BitmapEvidenceSchema>;
+export type BitmapEvidence = v.InferOutput<typeof BitmapEvidenceSchema>;
 
 /** A dirty bitmap that can be read now. */
 export interface SeenBitmap {

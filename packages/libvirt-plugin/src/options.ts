@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { type OptionValues, VBackupError } from '@vbackup/core';
-import { z } from 'zod';
+import { shapeFault, shapePath } from '@vbackup/core/errors/shape-fault';
+import * as v from 'valibot';
 
 export interface LibvirtOptions {
   readonly uri: string;
@@ -32,44 +33,44 @@ export interface RemoteNbdOptions {
 /** The port that IANA gave to NBD. */
 const NBD_PORT = 10_809;
 
-const ValuesSchema = z.object({
-  uri: z.string().default(''),
-  user: z.string().optional(),
-  password: z.string().optional(),
-  exclude: z.string().default(''),
-  freeze: z.boolean().optional(),
-  'freeze-mountpoints': z.string().default(''),
-  pause: z.boolean().default(false),
-  scratch: z.string().default('/var/tmp'),
-  'socket-folder': z.string().default('/var/tmp'),
-  repair: z.string().min(1).optional(),
-  'nbd-tls-certificates': z.string().min(1).optional(),
-  'nbd-host': z.string().min(1).optional(),
-  'nbd-port': z.number().int().min(1).max(65_535).default(NBD_PORT),
-  'nbd-listen': z.string().min(1).optional(),
-  'nbd-insecure': z.boolean().default(false),
+const ValuesSchema = v.object({
+  uri: v.optional(v.string(), ''),
+  user: v.optional(v.string()),
+  password: v.optional(v.string()),
+  exclude: v.optional(v.string(), ''),
+  freeze: v.optional(v.boolean()),
+  'freeze-mountpoints': v.optional(v.string(), ''),
+  pause: v.optional(v.boolean(), false),
+  scratch: v.optional(v.string(), '/var/tmp'),
+  'socket-folder': v.optional(v.string(), '/var/tmp'),
+  repair: v.optional(v.pipe(v.string(), v.minLength(1))),
+  'nbd-tls-certificates': v.optional(v.pipe(v.string(), v.minLength(1))),
+  'nbd-host': v.optional(v.pipe(v.string(), v.minLength(1))),
+  'nbd-port': v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(65_535)), NBD_PORT),
+  'nbd-listen': v.optional(v.pipe(v.string(), v.minLength(1))),
+  'nbd-insecure': v.optional(v.boolean(), false),
 });
-type Values = z.infer<typeof ValuesSchema>;
+type Values = v.InferOutput<typeof ValuesSchema>;
 
 /** sockaddr_un holds 108 bytes with the end, and the socket lies in the folder under a name of its own. */
 const LONGEST_SOCKET_FOLDER = 40;
 
 /** @throws VBackupError VB_PLUGIN_OPTION */
 export function parseOptions(values: OptionValues): LibvirtOptions {
-  const parsed = ValuesSchema.safeParse(values);
+  const parsed = v.safeParse(ValuesSchema, values);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw invalid(issue?.path.join('.') ?? '', issue?.message.toLowerCase() ?? 'invalid');
+    const [issue] = parsed.issues;
+    throw invalid(shapePath(issue), shapeFault(issue));
   }
-  const { uri, user, password, exclude, freeze, pause, scratch } = parsed.data;
-  const mountpoints = listOf(parsed.data['freeze-mountpoints']);
+  const { uri, user, password, exclude, freeze, pause, scratch } = parsed.output;
+  const mountpoints = listOf(parsed.output['freeze-mountpoints']);
   const relative = mountpoints.find((path) => !isAbsolute(path));
   if (relative !== undefined) throw invalid('freeze-mountpoints', `${JSON.stringify(relative)} is no absolute path`);
-  const socketFolder = parsed.data['socket-folder'];
+  const socketFolder = parsed.output['socket-folder'];
   for (const [name, path] of [
     ['scratch', scratch],
     ['socket-folder', socketFolder],
-    ['repair', parsed.data.repair],
+    ['repair', parsed.output.repair],
   ] as const) {
     if (path !== undefined && !isAbsolute(path)) throw invalid(name, `${JSON.stringify(path)} is no absolute path`);
   }
@@ -86,8 +87,8 @@ export function parseOptions(values: OptionValues): LibvirtOptions {
     pause,
     scratchFolder: scratch,
     socketFolder,
-    nbd: remoteNbd(parsed.data),
-    repair: parsed.data.repair ?? null,
+    nbd: remoteNbd(parsed.output),
+    repair: parsed.output.repair ?? null,
   };
 }
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import * as v from 'valibot';
 import { missingOperations } from './busy.js';
 import { SrSchema } from './records.js';
 
 const sr = (operations: readonly string[], current: Readonly<Record<string, string>>) =>
-  SrSchema.parse({
+  v.parse(SrSchema, {
     uuid: 'sr',
     name_label: 'Local',
     type: 'ext',

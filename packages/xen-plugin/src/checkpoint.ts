@@ -1,28 +1,28 @@
 import { type Checkpoint, VBackupError } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 
-const CheckpointSchema = z.object({
-  version: z.literal(1),
-  disks: z.array(
-    z.object({
+const CheckpointSchema = v.object({
+  version: v.literal(1),
+  disks: v.array(
+    v.object({
       /** The live disk. */
-      vdi: z.string(),
+      vdi: v.string(),
       /** The snapshot that the next increment is computed from; null if its changes were not tracked. */
-      baseSnapshot: z.string().nullable(),
-      size: z.number().int().nonnegative(),
-      sr: z.string(),
+      baseSnapshot: v.nullable(v.string()),
+      size: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+      sr: v.string(),
     }),
   ),
 });
 
 /** What a later run needs in order to ask what changed since this one. */
-export type XenCheckpoint = z.infer<typeof CheckpointSchema>;
+export type XenCheckpoint = v.InferOutput<typeof CheckpointSchema>;
 export type CheckpointDisk = XenCheckpoint['disks'][number];
 
 /** @throws VBackupError VB_XEN_CHECKPOINT */
 export function parseCheckpoint(checkpoint: Checkpoint): XenCheckpoint {
-  const parsed = CheckpointSchema.safeParse(checkpoint);
-  if (parsed.success) return parsed.data;
+  const parsed = v.safeParse(CheckpointSchema, checkpoint);
+  if (parsed.success) return parsed.output;
   throw new VBackupError('VB_XEN_CHECKPOINT', 'the checkpoint of the last backup is not one of the xen plugin');
 }
 

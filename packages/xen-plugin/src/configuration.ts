@@ -1,10 +1,13 @@
-import type { ConfigurationFile, WithSignal } from '@vbackup/core';
-import { z } from 'zod';
+import type { ConfigurationFile, JsonValue, WithSignal } from '@vbackup/core';
+import * as v from 'valibot';
 import { RefsSchema } from './records.js';
 import type { XenSession } from './session.js';
 
-const RecordSchema = z.record(z.string(), z.json());
-type JsonRecord = z.infer<typeof RecordSchema>;
+const JsonSchema: v.GenericSchema<unknown, JsonValue> = v.lazy(() =>
+  v.union([v.string(), v.pipe(v.number(), v.finite()), v.boolean(), v.null(), v.array(JsonSchema), RecordSchema]),
+);
+const RecordSchema = v.record(v.string(), JsonSchema);
+type JsonRecord = v.InferOutput<typeof RecordSchema>;
 
 /** `vdi.json`: the disk's own record, as it was before the snapshot. */
 export async function diskConfiguration(

@@ -1,5 +1,5 @@
 import type { Diagnosis, WithSignal } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { missingOperations } from './busy.js';
 import { CBT_OPERATIONS } from './change-tracking.js';
 import { messageOf } from './errors.js';
@@ -7,11 +7,14 @@ import { HostSchema, NetworkSchema, PbdSchema, PifSchema, SrSchema, tableOf } fr
 import type { XenSession } from './session.js';
 import { endpointText } from './transport/endpoint.js';
 
-type Network = z.infer<typeof NetworkSchema>;
-type Pif = z.infer<typeof PifSchema>;
+type Network = v.InferOutput<typeof NetworkSchema>;
+type Pif = v.InferOutput<typeof PifSchema>;
 
-const VersionSchema = HostSchema.extend({ software_version: z.record(z.string(), z.string()).default({}) });
-const PoolSchema = z.object({ restrictions: z.record(z.string(), z.string()).default({}) });
+const VersionSchema = v.object({
+  ...HostSchema.entries,
+  software_version: v.optional(v.record(v.string(), v.string()), {}),
+});
+const PoolSchema = v.object({ restrictions: v.optional(v.record(v.string(), v.string()), {}) });
 /** Storage that holds no disks of machines. */
 const OTHER_SR_TYPES: readonly string[] = ['iso', 'udev'];
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Hypervisor } from '@vbackup/core';
 import { cutAfterReads, selfSigned } from '@vbackup/lab';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { Redactor } from './redactor.js';
 import { XenSession } from './session.js';
 import { backUp, LabPool, pattern, readDisk, request, sha256 } from './testing/lab-pool.js';
@@ -378,6 +378,6 @@ async function set(pool: LabPool, uuid: string, field: string, value: string | b
     redactor: new Redactor(),
     openTransport: (endpoint, options) => new HttpsTransport(endpoint, options),
   });
-  const disk = await session.call(z.string(), 'VDI.get_by_uuid', [uuid]);
-  await session.call(z.unknown(), `VDI.set_${field}`, [disk, value]);
+  const disk = await session.call(v.string(), 'VDI.get_by_uuid', [uuid]);
+  await session.call(v.unknown(), `VDI.set_${field}`, [disk, value]);
 }

@@ -1,5 +1,5 @@
 import { type Guest, type Journal, VBackupError, type WithSignal } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { whenIdle } from './busy.js';
 import { isApiError, XenApiError } from './errors.js';
 import type { MadeEntry } from './journal.js';
@@ -56,7 +56,7 @@ async function freezeDisk(
   const existing: string[] = [];
   for (const reference of await session.call(RefsSchema, 'VDI.get_snapshots', [live.reference], options)) {
     // Another repository may remove its own meanwhile.
-    const uuid = await callIfThere(session, z.string(), 'VDI.get_uuid', [reference], options);
+    const uuid = await callIfThere(session, v.string(), 'VDI.get_uuid', [reference], options);
     if (uuid !== null) existing.push(uuid);
   }
   const hostTime = (await serverTime(session, options)) ?? time;
@@ -151,7 +151,7 @@ async function serverTime(session: XenSession, options: WithSignal): Promise<Dat
   try {
     const pools = await session.call(RefsSchema, 'pool.get_all', [], options);
     const host = await session.call(RefSchema, 'pool.get_master', [pools[0] ?? ''], options);
-    return parseXapiDate(await session.call(z.string(), 'host.get_servertime', [host], options));
+    return parseXapiDate(await session.call(v.string(), 'host.get_servertime', [host], options));
   } catch (error) {
     // A host that does not tell its time answers with an error of the API; others will come up again.
     if (error instanceof XenApiError) return null;

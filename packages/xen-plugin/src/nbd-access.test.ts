@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import * as v from 'valibot';
 import type { LiveDisk } from './live-disk.js';
 import { requireNbd } from './nbd-access.js';
 import { SrSchema, VdiSchema } from './records.js';
@@ -9,8 +10,8 @@ const SR = 'OpaqueRef:sr';
 const disk: LiveDisk = {
   reference: 'OpaqueRef:disk',
   name: 'disk',
-  sr: SrSchema.parse({ uuid: 'sr', name_label: 'Local', type: 'ext', allowed_operations: [], PBDs: [] }),
-  record: VdiSchema.parse({
+  sr: v.parse(SrSchema, { uuid: 'sr', name_label: 'Local', type: 'ext', allowed_operations: [], PBDs: [] }),
+  record: v.parse(VdiSchema, {
     uuid: 'disk',
     name_label: '',
     SR,

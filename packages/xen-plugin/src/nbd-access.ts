@@ -1,5 +1,5 @@
 import { VBackupError, type WithSignal } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { isApiError } from './errors.js';
 import type { LiveDisk } from './live-disk.js';
 import { type NbdInfo, NbdInfoSchema, NetworkSchema, PbdSchema, PifSchema, type SrRecord, tableOf } from './records.js';
@@ -13,7 +13,7 @@ export async function nbdRecords(
   disk: string,
   options: WithSignal = {},
 ): Promise<readonly NbdInfo[]> {
-  return session.call(z.array(NbdInfoSchema), 'VDI.get_nbd_info', [disk], options);
+  return session.call(v.array(NbdInfoSchema), 'VDI.get_nbd_info', [disk], options);
 }
 
 /**
@@ -79,7 +79,7 @@ async function explainNoNbd(session: XenSession, sr: SrRecord, options: WithSign
     };
   }
   const pbds = Object.values(await session.call(tableOf(PbdSchema), 'PBD.get_all_records', [], options));
-  const srReference = await session.call(z.string(), 'SR.get_by_uuid', [sr.uuid], options);
+  const srReference = await session.call(v.string(), 'SR.get_by_uuid', [sr.uuid], options);
   const hosts = pbds.filter((pbd) => pbd.SR === srReference && pbd.currently_attached).map(({ host }) => host);
   if (hosts.length === 0) {
     return {

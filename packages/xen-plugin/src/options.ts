@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type OptionValues, VBackupError } from '@vbackup/core';
-import { z } from 'zod';
+import { shapeFault, shapePath } from '@vbackup/core/errors/shape-fault';
+import * as v from 'valibot';
 import { messageOf } from './errors.js';
 import { parseXapiUrl, type XapiEndpoint } from './transport/endpoint.js';
 import type { TlsTrust } from './transport/trust.js';
@@ -17,27 +18,30 @@ export interface XenOptions {
 const DEFAULT_NBD_TIMEOUT_SECONDS = 60;
 const LONGEST_NBD_TIMEOUT_SECONDS = 3600;
 
-const ValuesSchema = z.object({
-  url: z.string().min(1),
-  user: z.string().min(1).default('root'),
-  password: z.string().min(1),
-  ca: z.string().optional(),
-  fingerprint: z.string().optional(),
-  'insecure-nbd': z.boolean().default(false),
-  'nbd-timeout': z.number().min(1).max(LONGEST_NBD_TIMEOUT_SECONDS).default(DEFAULT_NBD_TIMEOUT_SECONDS),
+const ValuesSchema = v.object({
+  url: v.pipe(v.string(), v.minLength(1)),
+  user: v.optional(v.pipe(v.string(), v.minLength(1)), 'root'),
+  password: v.pipe(v.string(), v.minLength(1)),
+  ca: v.optional(v.string()),
+  fingerprint: v.optional(v.string()),
+  'insecure-nbd': v.optional(v.boolean(), false),
+  'nbd-timeout': v.optional(
+    v.pipe(v.number(), v.finite(), v.minValue(1), v.maxValue(LONGEST_NBD_TIMEOUT_SECONDS)),
+    DEFAULT_NBD_TIMEOUT_SECONDS,
+  ),
 });
 
 /** @throws VBackupError VB_PLUGIN_OPTION, VB_XEN_URL, VB_XEN_FINGERPRINT, VB_XEN_CA */
 export async function parseOptions(values: OptionValues): Promise<XenOptions> {
-  const parsed = ValuesSchema.safeParse(values);
+  const parsed = v.safeParse(ValuesSchema, values);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const name = issue?.path.join('.') ?? '';
-    throw new VBackupError('VB_PLUGIN_OPTION', `option ${name} of xen: ${issue?.message.toLowerCase() ?? 'invalid'}`, {
+    const [issue] = parsed.issues;
+    const name = shapePath(issue);
+    throw new VBackupError('VB_PLUGIN_OPTION', `option ${name} of xen: ${shapeFault(issue)}`, {
       cure: `pass --xen-${name}, or set VBACKUP_XEN_${name.toUpperCase().replaceAll('-', '_')}`,
     });
   }
-  const { url, user, password, ca, fingerprint } = parsed.data;
+  const { url, user, password, ca, fingerprint } = parsed.output;
   return {
     endpoint: parseXapiUrl(url),
     user,
@@ -46,8 +50,8 @@ export async function parseOptions(values: OptionValues): Promise<XenOptions> {
       ca: ca === undefined ? undefined : await readCa(ca),
       fingerprints: fingerprint === undefined ? [] : parseFingerprints(fingerprint),
     },
-    insecureNbd: parsed.data['insecure-nbd'],
-    nbdTimeoutMs: parsed.data['nbd-timeout'] * 1000,
+    insecureNbd: parsed.output['insecure-nbd'],
+    nbdTimeoutMs: parsed.output['nbd-timeout'] * 1000,
   };
 }
 

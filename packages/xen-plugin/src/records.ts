@@ -1,113 +1,115 @@
-import { z } from 'zod';
+import * as v from 'valibot';
 
 // The fields of XenAPI's records that vbackup relies on. Others pass through unseen.
 
 export const NULL_REF = 'OpaqueRef:NULL';
 
-export const RefSchema = z.string();
-export const RefsSchema = z.array(z.string());
+export const RefSchema = v.string();
+export const RefsSchema = v.array(v.string());
 /** A call without a result answers with an empty string. */
-export const NothingSchema = z.unknown();
+export const NothingSchema = v.unknown();
 
 /** A 64-bit integer: a decimal string in XML-RPC, a number in JSON-RPC. */
-export const IntSchema = z
-  .union([z.string().regex(/^-?\d+$/), z.number()])
-  .transform(Number)
-  .refine(Number.isSafeInteger, 'beyond 2^53 - 1');
+export const IntSchema = v.pipe(
+  v.union([v.pipe(v.string(), v.regex(/^-?\d+$/)), v.number()]),
+  v.transform(Number),
+  v.safeInteger('beyond 2^53 - 1'),
+);
 
-const StringMapSchema = z.record(z.string(), z.string());
+const StringMapSchema = v.record(v.string(), v.string());
 
-export const VdiSchema = z.object({
-  uuid: z.string(),
-  name_label: z.string(),
+export const VdiSchema = v.object({
+  uuid: v.string(),
+  name_label: v.string(),
   SR: RefSchema,
   VBDs: RefsSchema,
   snapshots: RefsSchema,
   snapshot_of: RefSchema,
-  is_a_snapshot: z.boolean(),
-  type: z.string(),
+  is_a_snapshot: v.boolean(),
+  type: v.string(),
   virtual_size: IntSchema,
-  sharable: z.boolean(),
-  managed: z.boolean(),
-  missing: z.boolean().default(false),
-  on_boot: z.string().default('persist'),
-  cbt_enabled: z.boolean().default(false),
-  other_config: StringMapSchema.default({}),
-  sm_config: StringMapSchema.default({}),
-  snapshot_time: z.string().default(''),
+  sharable: v.boolean(),
+  managed: v.boolean(),
+  missing: v.optional(v.boolean(), false),
+  on_boot: v.optional(v.string(), 'persist'),
+  cbt_enabled: v.optional(v.boolean(), false),
+  other_config: v.optional(StringMapSchema, {}),
+  sm_config: v.optional(StringMapSchema, {}),
+  snapshot_time: v.optional(v.string(), ''),
 });
-export type VdiRecord = z.infer<typeof VdiSchema>;
+export type VdiRecord = v.InferOutput<typeof VdiSchema>;
 
-export const VmSchema = z.object({
-  uuid: z.string(),
-  name_label: z.string(),
+export const VmSchema = v.object({
+  uuid: v.string(),
+  name_label: v.string(),
   VBDs: RefsSchema,
-  VIFs: RefsSchema.default([]),
-  is_a_template: z.boolean(),
-  is_a_snapshot: z.boolean(),
-  is_control_domain: z.boolean(),
+  VIFs: v.optional(RefsSchema, []),
+  is_a_template: v.boolean(),
+  is_a_snapshot: v.boolean(),
+  is_control_domain: v.boolean(),
   snapshot_of: RefSchema,
 });
-export type VmRecord = z.infer<typeof VmSchema>;
+export type VmRecord = v.InferOutput<typeof VmSchema>;
 
-export const VbdSchema = z.object({
-  uuid: z.string(),
+export const VbdSchema = v.object({
+  uuid: v.string(),
   VM: RefSchema,
   VDI: RefSchema,
-  type: z.string(),
-  empty: z.boolean(),
-  userdevice: z.string(),
+  type: v.string(),
+  empty: v.boolean(),
+  userdevice: v.string(),
 });
-export type VbdRecord = z.infer<typeof VbdSchema>;
+export type VbdRecord = v.InferOutput<typeof VbdSchema>;
 
-export const SrSchema = z.object({
-  uuid: z.string(),
-  name_label: z.string(),
-  type: z.string(),
-  allowed_operations: z.array(z.string()),
-  current_operations: StringMapSchema.default({}),
+export const SrSchema = v.object({
+  uuid: v.string(),
+  name_label: v.string(),
+  type: v.string(),
+  allowed_operations: v.array(v.string()),
+  current_operations: v.optional(StringMapSchema, {}),
   PBDs: RefsSchema,
-  sm_config: StringMapSchema.default({}),
-  other_config: StringMapSchema.default({}),
+  sm_config: v.optional(StringMapSchema, {}),
+  other_config: v.optional(StringMapSchema, {}),
 });
-export type SrRecord = z.infer<typeof SrSchema>;
+export type SrRecord = v.InferOutput<typeof SrSchema>;
 
-export const PbdSchema = z.object({ host: RefSchema, SR: RefSchema, currently_attached: z.boolean() });
+export const PbdSchema = v.object({ host: RefSchema, SR: RefSchema, currently_attached: v.boolean() });
 
-export const PifSchema = z.object({
+export const PifSchema = v.object({
   host: RefSchema,
   network: RefSchema,
-  currently_attached: z.boolean(),
-  device: z.string().default(''),
-  IP: z.string().default(''),
-  IPv6: z.array(z.string()).default([]),
+  currently_attached: v.boolean(),
+  device: v.optional(v.string(), ''),
+  IP: v.optional(v.string(), ''),
+  IPv6: v.optional(v.array(v.string()), []),
 });
 
-export const NetworkSchema = z.object({
-  uuid: z.string(),
-  name_label: z.string(),
+export const NetworkSchema = v.object({
+  uuid: v.string(),
+  name_label: v.string(),
   PIFs: RefsSchema,
-  purpose: z.array(z.string()).default([]),
+  purpose: v.optional(v.array(v.string()), []),
 });
 
-export const HostSchema = z.object({ uuid: z.string(), name_label: z.string(), address: z.string() });
+export const HostSchema = v.object({ uuid: v.string(), name_label: v.string(), address: v.string() });
 
-export const TaskSchema = z.object({
-  status: z.string(),
-  result: z.string().default(''),
-  error_info: z.array(z.string()).default([]),
+export const TaskSchema = v.object({
+  status: v.string(),
+  result: v.optional(v.string(), ''),
+  error_info: v.optional(v.array(v.string()), []),
 });
 
 /** `exportname` holds the session's token: never in a message. */
-export const NbdInfoSchema = z.object({
-  exportname: z.string().min(1),
-  address: z.string().min(1),
+export const NbdInfoSchema = v.object({
+  exportname: v.pipe(v.string(), v.minLength(1)),
+  address: v.pipe(v.string(), v.minLength(1)),
   port: IntSchema,
-  cert: z.string(),
-  subject: z.string(),
+  cert: v.string(),
+  subject: v.string(),
 });
-export type NbdInfo = z.infer<typeof NbdInfoSchema>;
+export type NbdInfo = v.InferOutput<typeof NbdInfoSchema>;
 
 /** All records of a class by reference. */
-export const tableOf = <T>(schema: z.ZodType<T>): z.ZodType<Readonly<Record<string, T>>> =>
-  z.record(z.string(), schema);
+export const tableOf = <T>(
+  schema: v.GenericSchema<unknown, T>,
+): v.GenericSchema<unknown, Readonly<Record<string, T>>> => v.record(v.string(), schema);

@@ -1,5 +1,5 @@
 import { type Leftover, VBackupError, type WithSignal } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { isApiError } from './errors.js';
 import type { JournalEntry, MadeEntry } from './journal.js';
 import { parseEntries } from './journal.js';
@@ -20,7 +20,7 @@ const LONGEST_SNAPSHOT_MS = 15 * 60_000;
 /** About two minutes. */
 const SETTLE_PLAN: RetryPlan = { tries: 30, firstPauseMs: 100, longestPauseMs: 5_000 };
 /** `current_operations`: what the host is doing with an object, by task. */
-const OperationsSchema = z.record(z.string(), z.string());
+const OperationsSchema = v.record(v.string(), v.string());
 
 /** Finishes or undoes what a run that died left on the pool. Idempotent. */
 export async function recoverLeftover(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { XenSession } from './session.js';
 import { fail, ScriptedPool } from './testing/scripted-pool.js';
 
@@ -29,20 +29,20 @@ describe('XenSession', () => {
     });
     await using session = await XenSession.login(pool.options());
     valid = 'none';
-    const calls = [1, 2, 3].map(() => session.call(z.string(), 'VDI.get_uuid', ['x']));
+    const calls = [1, 2, 3].map(() => session.call(v.string(), 'VDI.get_uuid', ['x']));
     assert.deepEqual(await Promise.all(calls), ['fine', 'fine', 'fine']);
     assert.equal(logins, 2);
     valid = 'none';
-    const once = session.call(z.string(), 'VDI.snapshot', ['x'], { idempotent: false });
+    const once = session.call(v.string(), 'VDI.snapshot', ['x'], { idempotent: false });
     await assert.rejects(once, { code: 'VB_XEN_SESSION_LOST' });
-    assert.equal(await session.call(z.string(), 'VDI.get_uuid', ['x']), 'fine');
+    assert.equal(await session.call(v.string(), 'VDI.get_uuid', ['x']), 'fine');
     assert.equal(logins, 3);
   });
 
   it('refuses an answer of another shape than was promised', async () => {
     const pool = new ScriptedPool((method) => (method === 'VDI.get_record' ? { uuid: 5 } : 'OpaqueRef:session'));
     await using session = await XenSession.login(pool.options());
-    await assert.rejects(session.call(z.object({ uuid: z.string() }), 'VDI.get_record', ['x']), {
+    await assert.rejects(session.call(v.object({ uuid: v.string() }), 'VDI.get_record', ['x']), {
       code: 'VB_XEN_RESPONSE',
       message: /VDI\.get_record.*at uuid/,
     });

@@ -1,6 +1,7 @@
 import { setInterval } from 'node:timers/promises';
 import { VBackupError } from '@vbackup/core';
-import { z } from 'zod';
+import { shapePath } from '@vbackup/core/errors/shape-fault';
+import * as v from 'valibot';
 import { isApiError, messageOf } from './errors.js';
 import type { Redactor } from './redactor.js';
 import { type RetryPlan, retry } from './retry.js';
@@ -80,15 +81,15 @@ export class XenSession implements AsyncDisposable {
 
   /** Calls a method of the API; the session's own reference goes first, and is not part of `parameters`. */
   async call<T>(
-    schema: z.ZodType<T>,
+    schema: v.GenericSchema<unknown, T>,
     method: string,
     parameters: readonly XapiValue[],
     options: SessionCallOptions = {},
   ): Promise<T> {
     const value = await this.#callAgain(method, parameters, options);
-    const parsed = schema.safeParse(value);
-    if (parsed.success) return parsed.data;
-    const where = parsed.error.issues[0]?.path.join('.') ?? '';
+    const parsed = v.safeParse(schema, value);
+    if (parsed.success) return parsed.output;
+    const where = shapePath(parsed.issues[0]);
     throw new VBackupError(
       'VB_XEN_RESPONSE',
       `the answer to ${method} does not have the shape that XenAPI promises${where === '' ? '' : ` (at ${where})`}`,
@@ -146,7 +147,7 @@ export class XenSession implements AsyncDisposable {
         const options = { signal, timeoutMs: LOGIN_TIMEOUT_MS };
         const parameters = [user, password, API_VERSION, ORIGINATOR];
         const reference = await this.#transport.call('session.login_with_password', parameters, options);
-        this.#reference = z.string().min(1).parse(reference);
+        this.#reference = v.parse(v.pipe(v.string(), v.minLength(1)), reference);
         redactor.add(this.#reference, 'session');
         return;
       } catch (error) {
@@ -189,7 +190,7 @@ export class XenSession implements AsyncDisposable {
     const { signal } = this.#over;
     for await (const _ of setInterval(period, undefined, { signal, ref: false })) {
       // What fails here fails again, with its reason, in the call that needs the session.
-      await this.call(z.unknown(), 'session.get_uuid', [this.#reference], { signal }).catch(() => {});
+      await this.call(v.unknown(), 'session.get_uuid', [this.#reference], { signal }).catch(() => {});
     }
   }
 }

@@ -1,5 +1,5 @@
 import { VBackupError, type WithSignal } from '@vbackup/core';
-import type { z } from 'zod';
+import type * as v from 'valibot';
 import { apiError, isGone } from './errors.js';
 import { NothingSchema, RefSchema, TaskSchema } from './records.js';
 import { pause } from './retry.js';
@@ -111,7 +111,7 @@ function graceful(signal: AbortSignal | undefined): Disposable & { readonly sign
 /** Like `session.call`, or null if the object does not exist (any more). */
 export async function callIfThere<T>(
   session: XenSession,
-  schema: z.ZodType<T>,
+  schema: v.GenericSchema<unknown, T>,
   method: string,
   parameters: readonly XapiValue[],
   options: WithSignal = {},

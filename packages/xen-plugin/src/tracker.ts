@@ -1,5 +1,5 @@
 import type { ChangeTracker, Extent, WithSignal } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { whenIdle } from './busy.js';
 import { changedExtents, decodeBitmap } from './cbt-bitmap.js';
 import type { XenSession } from './session.js';
@@ -36,7 +36,7 @@ export class CbtTracker implements XenChangeTracker {
     const parameters = [question.base.reference, question.point.reference];
     const text = await whenIdle(
       () =>
-        this.#session.call(z.string(), 'VDI.list_changed_blocks', parameters, {
+        this.#session.call(v.string(), 'VDI.list_changed_blocks', parameters, {
           signal: options.signal,
           timeoutMs: LIST_TIMEOUT_MS,
           large: true,

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
-import { z } from 'zod';
+import * as v from 'valibot';
 
-const PackageSchema = z.object({ version: z.string() });
+const PackageSchema = v.object({ version: v.string() });
 
 /** Of this package: sessions on the host carry it, so that an administrator sees whose they are. */
-export const VERSION: string = PackageSchema.parse(createRequire(import.meta.url)('../package.json')).version;
+export const VERSION: string = v.parse(PackageSchema, createRequire(import.meta.url)('../package.json')).version;

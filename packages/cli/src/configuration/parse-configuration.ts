@@ -1,30 +1,30 @@
 import { createRequire } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { VBackupError } from '@vbackup/core/errors';
+import { shapeFault } from '@vbackup/core/errors/shape-fault';
 import { parse, TomlError } from 'smol-toml';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { AUDIT_SYNTAX, parseAudit } from '../audit-shares.js';
 import { BUILT_IN_PLUGINS } from '../built-in-plugins.js';
 import type { Configuration, PluginTable } from './configuration.js';
 
 const PLUGIN_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 
-const ROOT = z.strictObject({
-  repository: z.string().min(1).optional(),
-  compress: z.enum(['lz4', 'none']).optional(),
-  connections: z.int().min(1).max(16).optional(),
-  audit: z
-    .string()
-    .transform((text, context) => {
-      const shares = parseAudit(text);
-      if (shares === undefined) context.addIssue({ code: 'custom', message: `it is ${AUDIT_SYNTAX}` });
-      return shares;
-    })
-    .optional(),
-  plugins: z.record(z.string().regex(PLUGIN_NAME), z.string().min(1)).optional(),
+const ROOT = v.strictObject({
+  repository: v.optional(v.pipe(v.string(), v.minLength(1))),
+  compress: v.optional(v.picklist(['lz4', 'none'])),
+  connections: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(16))),
+  audit: v.optional(
+    v.pipe(
+      v.string(),
+      v.check((text) => parseAudit(text) !== undefined, `it is ${AUDIT_SYNTAX}`),
+      v.transform(parseAudit),
+    ),
+  ),
+  plugins: v.optional(v.record(v.pipe(v.string(), v.regex(PLUGIN_NAME)), v.pipe(v.string(), v.minLength(1)))),
 });
 
-const PLUGIN_TABLE = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
+const PLUGIN_TABLE = v.record(v.string(), v.union([v.string(), v.pipe(v.number(), v.finite()), v.boolean()]));
 
 /** @throws VBackupError VB_CLI_CONFIGURATION with the line */
 export function parseConfiguration(source: string, path: string): Configuration {
@@ -35,15 +35,15 @@ export function parseConfiguration(source: string, path: string): Configuration 
   const declared = typeof parsed['plugins'] === 'object' ? parsed['plugins'] : {};
   for (const [name, value] of Object.entries(parsed)) {
     if (name !== 'plugins' && isTable(value) && isPlugin(name, declared, folder)) {
-      const table = PLUGIN_TABLE.safeParse(value);
-      if (!table.success) throw fault(path, source, table.error.issues[0], [name]);
-      tables[name] = table.data;
+      const table = v.safeParse(PLUGIN_TABLE, value);
+      if (!table.success) throw fault({ issue: table.issues[0], path, source, table: [name] });
+      tables[name] = table.output;
     } else root[name] = value;
   }
-  const checked = ROOT.safeParse(root);
-  if (!checked.success) throw fault(path, source, checked.error.issues[0], []);
-  const repository = checked.data.repository === undefined ? undefined : resolve(folder, checked.data.repository);
-  return { path, folder, ...checked.data, repository, plugins: checked.data.plugins ?? {}, tables };
+  const checked = v.safeParse(ROOT, root);
+  if (!checked.success) throw fault({ issue: checked.issues[0], path, source, table: [] });
+  const repository = checked.output.repository === undefined ? undefined : resolve(folder, checked.output.repository);
+  return { path, folder, ...checked.output, repository, plugins: checked.output.plugins ?? {}, tables };
 }
 
 function parseToml(source: string, path: string): Record<string, unknown> {
@@ -76,23 +76,24 @@ function isInstalled(packageName: string, from: string): boolean {
   }
 }
 
-function fault(
-  path: string,
-  source: string,
-  issue: z.core.$ZodIssue | undefined,
-  table: readonly string[],
-): VBackupError {
-  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys : [];
-  const key = [...table, ...(issue?.path ?? []).map(String), ...unknown.slice(0, 1)];
+interface Fault {
+  readonly issue: v.BaseIssue<unknown>;
+  readonly path: string;
+  readonly source: string;
+  /** What the issue's own path begins behind. */
+  readonly table: readonly string[];
+}
+
+function fault({ issue, path, source, table }: Fault): VBackupError {
+  const key = [...table, ...(issue.path ?? []).map((item) => String(item.key))];
   const line = lineOf(source, key);
   const where = line === undefined ? path : `${path}:${line}`;
-  const what = unknown.length > 0 ? ' is not known' : `: ${lowerFirst(issue?.message ?? 'not valid')}`;
+  const what =
+    issue.type === 'strict_object' && issue.expected === 'never' ? ' is not known' : `: ${shapeFault(issue)}`;
   return new VBackupError('VB_CLI_CONFIGURATION', `${where}: ${key.join('.')}${what}`, {
     cure: 'docs/configuration.md lists what may stand there',
   });
 }
-
-const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
 
 /** The line, from 1, where a key or a table begins; undefined where it is written in a way that this does not see. */
 function lineOf(source: string, key: readonly string[]): number | undefined {

@@ -1,9 +1,9 @@
-import { z } from 'zod';
+import * as v from 'valibot';
 
 // The promise of docs/json-output.md, written down a second time and strictly: a field that is not here, or is missing,
 // or of another type, fails the tests of every command.
 
-const command = z.enum([
+const command = v.picklist([
   'backup',
   'list',
   'info',
@@ -26,336 +26,346 @@ const command = z.enum([
   'vma create',
   'vma repack',
 ]);
-const time = z.iso.datetime();
-const bytes = z.int().nonnegative();
-const milliseconds = z.int().nonnegative();
-const level = z.enum(['full', 'inc', 'diff', 'copy']);
+const time = v.pipe(v.string(), v.isoTimestamp(), v.endsWith('Z'));
+const bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const level = v.picklist(['full', 'inc', 'diff', 'copy']);
 
-const disk = z.strictObject({
-  name: z.string(),
-  id: z.string(),
-  label: z.string(),
+const disk = v.strictObject({
+  name: v.string(),
+  id: v.string(),
+  label: v.string(),
   size: bytes,
   level,
-  reason: z.string().optional(),
-  detail: z.string().optional(),
-  method: z.string(),
-  audit: z.strictObject({ shares: z.int().positive(), share: bytes, length: bytes }).optional(),
-  file: z.string(),
-  index: z.string(),
+  reason: v.optional(v.string()),
+  detail: v.optional(v.string()),
+  method: v.string(),
+  audit: v.optional(
+    v.strictObject({ shares: v.pipe(v.number(), v.safeInteger(), v.minValue(1)), share: bytes, length: bytes }),
+  ),
+  file: v.string(),
+  index: v.string(),
   readLength: bytes,
   dataLength: bytes,
   storedLength: bytes,
 });
 
-const manifest = z.strictObject({
-  format: z.literal('vbackup-manifest'),
-  version: z.literal(1),
-  id: z.string().regex(/^[0-9a-f]{16}$/),
+const manifest = v.strictObject({
+  format: v.literal('vbackup-manifest'),
+  version: v.literal(1),
+  id: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/)),
   time,
   level,
-  reason: z.string().optional(),
-  parent: z.string().nullable(),
-  after: z.string().optional(),
-  chain: z.string(),
-  checkpointName: z.string(),
-  hypervisor: z.string(),
-  guest: z.strictObject({ id: z.string(), name: z.string(), kind: z.enum(['machine', 'disk']) }),
-  checkpoint: z.record(z.string(), z.unknown()).nullable(),
-  compression: z.enum(['lz4', 'none']),
-  disks: z.array(disk),
-  files: z.array(z.strictObject({ path: z.string(), size: bytes, sha256: z.string().regex(/^[0-9a-f]{64}$/) })),
-  tool: z.strictObject({ name: z.literal('vbackup'), version: z.string() }),
+  reason: v.optional(v.string()),
+  parent: v.nullable(v.string()),
+  after: v.optional(v.string()),
+  chain: v.string(),
+  checkpointName: v.string(),
+  hypervisor: v.string(),
+  guest: v.strictObject({ id: v.string(), name: v.string(), kind: v.picklist(['machine', 'disk']) }),
+  checkpoint: v.nullable(v.record(v.string(), v.unknown())),
+  compression: v.picklist(['lz4', 'none']),
+  disks: v.array(disk),
+  files: v.array(
+    v.strictObject({ path: v.string(), size: bytes, sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) }),
+  ),
+  tool: v.strictObject({ name: v.literal('vbackup'), version: v.string() }),
 });
 
-const damage = z.strictObject({
-  code: z.string().regex(/^VB_/),
-  message: z.string(),
-  file: z.string(),
-  offset: bytes.optional(),
-  disk: z.string().optional(),
-  extent: z.strictObject({ offset: bytes, length: bytes }).optional(),
+const damage = v.strictObject({
+  code: v.pipe(v.string(), v.regex(/^VB_/)),
+  message: v.string(),
+  file: v.string(),
+  offset: v.optional(bytes),
+  disk: v.optional(v.string()),
+  extent: v.optional(v.strictObject({ offset: bytes, length: bytes })),
 });
 
-const stream = z.strictObject({
-  path: z.string(),
+const stream = v.strictObject({
+  path: v.string(),
   fileSize: bytes,
-  version: z.int(),
-  disk: z.string(),
-  diskFormat: z.string().nullable(),
+  version: v.pipe(v.number(), v.safeInteger()),
+  disk: v.string(),
+  diskFormat: v.nullable(v.string()),
   virtualSize: bytes,
-  date: z.string(),
-  checkpointName: z.string(),
-  parentCheckpoint: z.string().nullable(),
-  incremental: z.boolean(),
-  compression: z.enum(['lz4', 'none']),
-  backup: z.strictObject({ id: z.string(), parent: z.string().nullable() }).nullable(),
-  frames: z.strictObject({ data: bytes, zero: bytes }),
+  date: v.string(),
+  checkpointName: v.string(),
+  parentCheckpoint: v.nullable(v.string()),
+  incremental: v.boolean(),
+  compression: v.picklist(['lz4', 'none']),
+  backup: v.nullable(v.strictObject({ id: v.string(), parent: v.nullable(v.string()) })),
+  frames: v.strictObject({ data: bytes, zero: bytes }),
   dataLength: bytes,
   zeroLength: bytes,
   storedLength: bytes,
 });
 
-const vmaArchive = z.strictObject({
-  path: z.string(),
-  compression: z.enum(['none', 'zstd', 'gzip', 'lzo', 'bzip2']),
-  uuid: z.guid(),
-  created: time.nullable(),
+const vmaArchive = v.strictObject({
+  path: v.string(),
+  compression: v.picklist(['none', 'zstd', 'gzip', 'lzo', 'bzip2']),
+  uuid: v.pipe(v.string(), v.uuid()),
+  created: v.nullable(time),
   headerLength: bytes,
-  configs: z.array(z.strictObject({ name: z.string(), size: bytes })),
-  devices: z.array(z.strictObject({ id: z.int().min(1).max(255), name: z.string(), size: bytes })),
+  configs: v.array(v.strictObject({ name: v.string(), size: bytes })),
+  devices: v.array(
+    v.strictObject({
+      id: v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(255)),
+      name: v.string(),
+      size: bytes,
+    }),
+  ),
 });
 
 const vmaStructure = {
-  extents: z.int().nonnegative(),
-  clustersPerExtent: z.int().min(0).max(59),
-  clusters: z.array(
-    z.strictObject({
-      device: z.string(),
-      clusters: z.int().nonnegative(),
-      full: z.int().nonnegative(),
-      partial: z.int().nonnegative(),
-      zero: z.int().nonnegative(),
-      missing: z.int().nonnegative(),
+  extents: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  clustersPerExtent: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(59)),
+  clusters: v.array(
+    v.strictObject({
+      device: v.string(),
+      clusters: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+      full: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+      partial: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+      zero: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+      missing: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
       storedLength: bytes,
-      ordered: z.boolean(),
+      ordered: v.boolean(),
     }),
   ),
-  damages: z.array(
-    z.strictObject({
-      code: z.string().regex(/^VB_VMA_/),
-      message: z.string(),
+  damages: v.array(
+    v.strictObject({
+      code: v.pipe(v.string(), v.regex(/^VB_VMA_/)),
+      message: v.string(),
       offset: bytes,
-      device: z.string().nullable(),
-      extent: z.strictObject({ offset: bytes, length: bytes }).nullable(),
+      device: v.nullable(v.string()),
+      extent: v.nullable(v.strictObject({ offset: bytes, length: bytes })),
     }),
   ),
-  damageCount: z.int().nonnegative(),
+  damageCount: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
 };
 
-const written = z.strictObject({
-  path: z.string(),
-  compression: z.enum(['none', 'zstd']),
-  uuid: z.uuid(),
+const written = v.strictObject({
+  path: v.string(),
+  compression: v.picklist(['none', 'zstd']),
+  uuid: v.pipe(v.string(), v.uuid()),
   created: time,
   length: bytes,
-  configs: z.array(z.string()),
-  devices: z.array(z.strictObject({ name: z.string(), size: bytes, data: bytes })),
-  sidecar: z.string().nullable(),
+  configs: v.array(v.string()),
+  devices: v.array(v.strictObject({ name: v.string(), size: bytes, data: bytes })),
+  sidecar: v.nullable(v.string()),
 });
 
-const start = { type: z.literal('start'), time, command };
-const item = { type: z.literal('summary'), time, scope: z.literal('item') };
+const start = { type: v.literal('start'), time, command };
+const item = { type: v.literal('summary'), time, scope: v.literal('item') };
 
 /** Every line that `--json` may write. */
-export const JSON_LINE = z.union([
-  z.strictObject({ ...start, scope: z.literal('run'), version: z.string() }),
-  z.strictObject({ ...start, scope: z.literal('item'), id: z.string(), guest: z.string() }),
-  z.strictObject({
+export const JSON_LINE = v.union([
+  v.strictObject({ ...start, scope: v.literal('run'), version: v.string() }),
+  v.strictObject({ ...start, scope: v.literal('item'), id: v.string(), guest: v.string() }),
+  v.strictObject({
     ...start,
-    scope: z.literal('disk'),
-    disk: z.string(),
+    scope: v.literal('disk'),
+    disk: v.string(),
     size: bytes,
     level,
-    reason: z.string().nullable(),
-    detail: z.string().nullable(),
+    reason: v.nullable(v.string()),
+    detail: v.nullable(v.string()),
     planned: bytes,
   }),
-  z.strictObject({
+  v.strictObject({
     ...start,
-    scope: z.literal('audit'),
-    disk: z.string(),
+    scope: v.literal('audit'),
+    disk: v.string(),
     share: bytes,
-    shares: z.int().positive(),
+    shares: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
     planned: bytes,
   }),
-  z.strictObject({
-    type: z.literal('progress'),
+  v.strictObject({
+    type: v.literal('progress'),
     time,
-    disk: z.string(),
-    audit: z.literal(true).optional(),
+    disk: v.string(),
+    audit: v.optional(v.literal(true)),
     done: bytes,
     planned: bytes,
     rate: bytes,
-    secondsLeft: bytes.nullable(),
-    finished: z.strictObject({ read: bytes, data: bytes, stored: bytes, elapsedMs: milliseconds }).optional(),
+    secondsLeft: v.nullable(bytes),
+    finished: v.optional(v.strictObject({ read: bytes, data: bytes, stored: bytes, elapsedMs: milliseconds })),
   }),
-  z.strictObject({
-    type: z.literal('warning'),
+  v.strictObject({
+    type: v.literal('warning'),
     time,
-    code: z.string().regex(/^VB_/),
-    message: z.string(),
-    disk: z.string().nullable(),
+    code: v.pipe(v.string(), v.regex(/^VB_/)),
+    message: v.string(),
+    disk: v.nullable(v.string()),
   }),
-  z.strictObject({
-    type: z.literal('error'),
+  v.strictObject({
+    type: v.literal('error'),
     time,
-    code: z.string().regex(/^VB_/),
-    message: z.string(),
-    cure: z.string().nullable(),
-    subject: z.string().nullable(),
-    exitCode: z.int(),
-    causes: z.array(z.string()),
-    stack: z.string().nullable(),
+    code: v.pipe(v.string(), v.regex(/^VB_/)),
+    message: v.string(),
+    cure: v.nullable(v.string()),
+    subject: v.nullable(v.string()),
+    exitCode: v.pipe(v.number(), v.safeInteger()),
+    causes: v.array(v.string()),
+    stack: v.nullable(v.string()),
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('backup'),
+    command: v.literal('backup'),
     backup: manifest,
-    repository: z.string(),
+    repository: v.string(),
     elapsedMs: milliseconds,
   }),
-  z.strictObject({ ...item, command: z.literal('list'), backup: manifest }),
-  z.strictObject({ ...item, command: z.literal('info'), backup: manifest, chain: z.array(z.string()) }),
-  z.strictObject({ ...item, command: z.literal('info'), stream }),
-  z.strictObject({ ...item, command: z.literal('verify'), backup: manifest, damage: z.array(damage) }),
-  z.strictObject({
+  v.strictObject({ ...item, command: v.literal('list'), backup: manifest }),
+  v.strictObject({ ...item, command: v.literal('info'), backup: manifest, chain: v.array(v.string()) }),
+  v.strictObject({ ...item, command: v.literal('info'), stream }),
+  v.strictObject({ ...item, command: v.literal('verify'), backup: manifest, damage: v.array(damage) }),
+  v.strictObject({
     ...item,
-    command: z.enum(['restore', 'export']),
-    inPlace: z.literal(true).optional(),
-    id: z.string(),
-    disk: z.string(),
-    target: z.string(),
+    command: v.picklist(['restore', 'export']),
+    inPlace: v.optional(v.literal(true)),
+    id: v.string(),
+    disk: v.string(),
+    target: v.string(),
     size: bytes,
     written: bytes,
     elapsedMs: milliseconds,
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('restore'),
-    id: z.string(),
-    machine: z.string(),
-    machineId: z.string(),
+    command: v.literal('restore'),
+    id: v.string(),
+    machine: v.string(),
+    machineId: v.string(),
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('copy'),
-    source: z.string(),
-    target: z.string(),
+    command: v.literal('copy'),
+    source: v.string(),
+    target: v.string(),
     size: bytes,
     written: bytes,
-    method: z.enum(['reflink', 'copy']),
-    verified: z.boolean(),
+    method: v.picklist(['reflink', 'copy']),
+    verified: v.boolean(),
     elapsedMs: milliseconds,
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('map'),
-    disk: z.string(),
+    command: v.literal('map'),
+    disk: v.string(),
     size: bytes,
     data: bytes,
     zero: bytes,
     hole: bytes,
     extents: bytes,
-    method: z.string(),
-    fileSystem: z.string().nullable(),
-    changedSince: z.string().nullable(),
+    method: v.string(),
+    fileSystem: v.nullable(v.string()),
+    changedSince: v.nullable(v.string()),
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.enum(['mount', 'umount']),
-    directory: z.string(),
-    paths: z.array(z.string()),
+    command: v.picklist(['mount', 'umount']),
+    directory: v.string(),
+    paths: v.array(v.string()),
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('serve'),
-    exports: z.array(
-      z.strictObject({
-        name: z.string(),
-        uri: z.string(),
+    command: v.literal('serve'),
+    exports: v.array(
+      v.strictObject({
+        name: v.string(),
+        uri: v.string(),
         size: bytes,
-        description: z.string(),
-        writable: z.boolean(),
+        description: v.string(),
+        writable: v.boolean(),
       }),
     ),
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('doctor'),
-    name: z.string(),
-    state: z.enum(['good', 'warning', 'bad']),
-    detail: z.string(),
-    cure: z.string().optional(),
+    command: v.literal('doctor'),
+    name: v.string(),
+    state: v.picklist(['good', 'warning', 'bad']),
+    detail: v.string(),
+    cure: v.optional(v.string()),
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('import'),
+    command: v.literal('import'),
     backup: manifest,
-    repository: z.string(),
+    repository: v.string(),
     elapsedMs: milliseconds,
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.enum(['backup', 'export', 'vma create', 'vma repack']),
+    command: v.picklist(['backup', 'export', 'vma create', 'vma repack']),
     written,
     elapsedMs: milliseconds,
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('export'),
-    id: z.string(),
-    folder: z.string(),
-    disks: z.array(z.string()),
+    command: v.literal('export'),
+    id: v.string(),
+    folder: v.string(),
+    disks: v.array(v.string()),
     elapsedMs: milliseconds,
   }),
-  z.strictObject({ ...item, command: z.literal('vma list'), archive: vmaArchive }),
-  z.strictObject({
+  v.strictObject({ ...item, command: v.literal('vma list'), archive: vmaArchive }),
+  v.strictObject({
     ...item,
-    command: z.literal('vma config'),
-    name: z.string(),
+    command: v.literal('vma config'),
+    name: v.string(),
     size: bytes,
-    content: z.string().nullable(),
-    file: z.string().nullable(),
+    content: v.nullable(v.string()),
+    file: v.nullable(v.string()),
   }),
-  z.strictObject({ ...item, command: z.literal('vma info'), archive: vmaArchive, ...vmaStructure }),
-  z.strictObject({
+  v.strictObject({ ...item, command: v.literal('vma info'), archive: vmaArchive, ...vmaStructure }),
+  v.strictObject({
     ...item,
-    command: z.literal('vma verify'),
+    command: v.literal('vma verify'),
     archive: vmaArchive,
     ...vmaStructure,
-    sidecar: z.string().nullable(),
-    contents: z.array(
-      z.strictObject({
-        device: z.string(),
-        sha256: z.string().nullable(),
-        checked: z.boolean(),
-        reason: z.enum(['headers-only', 'no-sidecar', 'not-in-sidecar', 'incomplete', 'not-ordered']).nullable(),
+    sidecar: v.nullable(v.string()),
+    contents: v.array(
+      v.strictObject({
+        device: v.string(),
+        sha256: v.nullable(v.string()),
+        checked: v.boolean(),
+        reason: v.nullable(v.picklist(['headers-only', 'no-sidecar', 'not-in-sidecar', 'incomplete', 'not-ordered'])),
       }),
     ),
-    salvage: z.boolean(),
+    salvage: v.boolean(),
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('vma extract'),
-    device: z.string(),
-    target: z.string(),
+    command: v.literal('vma extract'),
+    device: v.string(),
+    target: v.string(),
     size: bytes,
     written: bytes,
-    missing: z.array(z.strictObject({ offset: bytes, length: bytes })),
+    missing: v.array(v.strictObject({ offset: bytes, length: bytes })),
   }),
-  z.strictObject({
+  v.strictObject({
     ...item,
-    command: z.literal('vma extract'),
-    config: z.string(),
-    target: z.string(),
+    command: v.literal('vma extract'),
+    config: v.string(),
+    target: v.string(),
     size: bytes,
   }),
-  z.strictObject({ ...item, command: z.literal('completion'), script: z.string() }),
-  z.strictObject({
-    type: z.literal('summary'),
+  v.strictObject({ ...item, command: v.literal('completion'), script: v.string() }),
+  v.strictObject({
+    type: v.literal('summary'),
     time,
-    scope: z.literal('run'),
+    scope: v.literal('run'),
     command,
-    done: z.int(),
-    failed: z.int(),
-    exitCode: z.int(),
+    done: v.pipe(v.number(), v.safeInteger()),
+    failed: v.pipe(v.number(), v.safeInteger()),
+    exitCode: v.pipe(v.number(), v.safeInteger()),
     elapsedMs: milliseconds,
-    damage: z.array(damage).optional(),
+    damage: v.optional(v.array(damage)),
   }),
 ]);
 
 /** @throws if one line of the output breaks the promise */
-export function parseJsonLines(lines: readonly string[]): z.infer<typeof JSON_LINE>[] {
-  return lines.map((line) => JSON_LINE.parse(JSON.parse(line)));
+export function parseJsonLines(lines: readonly string[]): v.InferOutput<typeof JSON_LINE>[] {
+  return lines.map((line) => v.parse(JSON_LINE, JSON.parse(line)));
 }

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as v from 'valibot';
 import type { ConfigurationFile } from '../hypervisor/index.js';
 import type { ImageInfo, Qcow2Shape } from '../qemu/index.js';
 import type { Manifest } from './manifest.js';
@@ -24,23 +24,27 @@ export const imageRecord = (disk: string, info: Pick<ImageInfo, 'format'> & Part
 });
 
 /** Older versions saved less. */
-const SavedSchema = z.object({
-  format: z.string(),
-  backingFile: z.string().nullable().default(null),
-  dataFile: z.string().nullable().default(null),
-  encrypted: z.boolean().default(false),
-  clusterSize: z.number().int().positive().nullable().default(null),
-  qcow2: z
-    .object({
-      compat: z.enum(['0.10', '1.1']),
-      lazyRefcounts: z.boolean(),
-      extendedL2: z.boolean(),
-      refcountBits: z.number().int().positive(),
-      compression: z.enum(['zlib', 'zstd']),
-    })
-    .nullable()
-    .catch(null)
-    .default(null),
+const SavedSchema = v.object({
+  format: v.string(),
+  backingFile: v.optional(v.nullable(v.string()), null),
+  dataFile: v.optional(v.nullable(v.string()), null),
+  encrypted: v.optional(v.boolean(), false),
+  clusterSize: v.optional(v.nullable(v.pipe(v.number(), v.safeInteger(), v.minValue(1))), null),
+  qcow2: v.optional(
+    v.fallback(
+      v.nullable(
+        v.object({
+          compat: v.picklist(['0.10', '1.1']),
+          lazyRefcounts: v.boolean(),
+          extendedL2: v.boolean(),
+          refcountBits: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+          compression: v.picklist(['zlib', 'zstd']),
+        }),
+      ),
+      null,
+    ),
+    null,
+  ),
 });
 
 /**
@@ -54,8 +58,8 @@ export async function savedImages(
   const files = await readConfiguration(repository, manifest, (name) => name.endsWith(SUFFIX));
   const images = new Map<string, SavedImage>();
   for (const { name, content } of files) {
-    const image = SavedSchema.safeParse(jsonOf(content));
-    if (image.success) images.set(name.slice(0, -SUFFIX.length), image.data);
+    const image = v.safeParse(SavedSchema, jsonOf(content));
+    if (image.success) images.set(name.slice(0, -SUFFIX.length), image.output);
   }
   return images;
 }

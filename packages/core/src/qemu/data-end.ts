@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { z } from 'zod';
+import * as v from 'valibot';
 import type { WithSignal } from '../hypervisor/index.js';
 import { runQemu } from './run-qemu.js';
 
@@ -7,11 +7,11 @@ import { runQemu } from './run-qemu.js';
 const LINE_LENGTH = 4096;
 
 /** One entry of `qemu-img map --output=json`; `offset` is missing where the data is compressed. */
-const EntrySchema = z.object({
-  length: z.number(),
-  depth: z.number(),
-  data: z.boolean(),
-  offset: z.number().optional(),
+const EntrySchema = v.object({
+  length: v.pipe(v.number(), v.finite()),
+  depth: v.pipe(v.number(), v.finite()),
+  data: v.boolean(),
+  offset: v.optional(v.pipe(v.number(), v.finite())),
 });
 
 /** Where the data of an image ends in its file, told by a map that comes in pieces, with an entry in each line. */
@@ -34,7 +34,7 @@ export class DataEnd {
   #take(line: string): void {
     const text = /\{.*\}/.exec(line)?.[0];
     if (text === undefined) return;
-    const { data, depth, offset, length } = EntrySchema.parse(JSON.parse(text));
+    const { data, depth, offset, length } = v.parse(EntrySchema, JSON.parse(text));
     if (data && depth === 0 && offset !== undefined) this.#end = Math.max(this.#end, offset + length);
   }
 }

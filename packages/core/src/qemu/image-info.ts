@@ -1,5 +1,6 @@
-import { z } from 'zod';
+import * as v from 'valibot';
 import { VBackupError } from '../errors/index.js';
+import { shapeError } from '../errors/shape-fault.js';
 
 /** What `qemu-img info` says of an image. */
 export interface ImageInfo {
@@ -45,37 +46,37 @@ export interface DirtyBitmap {
 }
 
 /** QEMU's `ImageInfo` (qapi/block-core.json), as far as it is used here. */
-const InfoSchema = z.object({
-  format: z.string(),
-  'virtual-size': z.number().int().nonnegative(),
-  'backing-filename': z.string().optional(),
-  'full-backing-filename': z.string().optional(),
-  'backing-filename-format': z.string().optional(),
-  encrypted: z.boolean().optional(),
-  'cluster-size': z.number().int().positive().optional(),
-  'format-specific': z
-    .object({
-      data: z
-        .object({
-          'data-file': z.string().optional(),
-          compat: z.string().optional(),
-          'lazy-refcounts': z.boolean().optional(),
-          'extended-l2': z.boolean().optional(),
-          'refcount-bits': z.number().int().positive().optional(),
-          'compression-type': z.string().optional(),
-          bitmaps: z
-            .array(
-              z.object({
-                name: z.string(),
-                granularity: z.number().int().positive(),
-                flags: z.array(z.string()),
+const InfoSchema = v.object({
+  format: v.string(),
+  'virtual-size': v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  'backing-filename': v.optional(v.string()),
+  'full-backing-filename': v.optional(v.string()),
+  'backing-filename-format': v.optional(v.string()),
+  encrypted: v.optional(v.boolean()),
+  'cluster-size': v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+  'format-specific': v.optional(
+    v.object({
+      data: v.optional(
+        v.object({
+          'data-file': v.optional(v.string()),
+          compat: v.optional(v.string()),
+          'lazy-refcounts': v.optional(v.boolean()),
+          'extended-l2': v.optional(v.boolean()),
+          'refcount-bits': v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+          'compression-type': v.optional(v.string()),
+          bitmaps: v.optional(
+            v.array(
+              v.object({
+                name: v.string(),
+                granularity: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+                flags: v.array(v.string()),
               }),
-            )
-            .optional(),
-        })
-        .optional(),
-    })
-    .optional(),
+            ),
+          ),
+        }),
+      ),
+    }),
+  ),
 });
 
 /**
@@ -83,21 +84,23 @@ const InfoSchema = z.object({
  * @throws VBackupError VB_QEMU_FAILED if it is anything else
  */
 export function parseImageInfo(text: string, path: string): ImageInfo {
-  const parsed = InfoSchema.safeParse(jsonOf(text));
+  const parsed = v.safeParse(InfoSchema, jsonOf(text));
   if (!parsed.success) {
-    throw new VBackupError('VB_QEMU_FAILED', `qemu-img says nothing of use about ${path}`, { cause: parsed.error });
+    throw new VBackupError('VB_QEMU_FAILED', `qemu-img says nothing of use about ${path}`, {
+      cause: shapeError(parsed.issues),
+    });
   }
-  const { format, encrypted, 'virtual-size': virtualSize, 'backing-filename': backing } = parsed.data;
-  const specific = parsed.data['format-specific']?.data;
+  const { format, encrypted, 'virtual-size': virtualSize, 'backing-filename': backing } = parsed.output;
+  const specific = parsed.output['format-specific']?.data;
   return {
     format,
     virtualSize,
     backingFile: backing ?? null,
-    backingPath: parsed.data['full-backing-filename'] ?? backing ?? null,
-    backingFormat: parsed.data['backing-filename-format'] ?? null,
+    backingPath: parsed.output['full-backing-filename'] ?? backing ?? null,
+    backingFormat: parsed.output['backing-filename-format'] ?? null,
     dataFile: specific?.['data-file'] ?? null,
     encrypted: encrypted ?? false,
-    clusterSize: parsed.data['cluster-size'] ?? null,
+    clusterSize: parsed.output['cluster-size'] ?? null,
     qcow2: format === 'qcow2' ? qcow2Of(specific) : null,
     bitmaps: (specific?.bitmaps ?? []).map(({ name, granularity, flags }) => ({
       name,
@@ -108,7 +111,7 @@ export function parseImageInfo(text: string, path: string): ImageInfo {
   };
 }
 
-type Specific = NonNullable<z.infer<typeof InfoSchema>['format-specific']>['data'];
+type Specific = NonNullable<v.InferOutput<typeof InfoSchema>['format-specific']>['data'];
 
 /** What QEMU leaves out is as in images that know nothing of it. */
 const qcow2Of = (specific: Specific): Qcow2Features => ({

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { LZ4_IMPLEMENTATIONS } from '../testing/lz4-implementations.js';
 import { adler32 } from './adler32.js';
 import { SparseStreamDecoder, type StreamEvent } from './decoder.js';
@@ -11,34 +11,34 @@ import { applyFiles, readChain, readSparseStream } from './file.js';
 
 const FIXTURES = fileURLToPath(new URL('../../fixtures/sparse-stream/', import.meta.url));
 
-const manifestSchema = z.object({
-  sets: z.record(
-    z.string(),
-    z.object({
-      files: z.array(
-        z.object({
-          name: z.string(),
-          size: z.number(),
-          sha256: z.string(),
-          adler32: z.number(),
-          meta: z.record(z.string(), z.unknown()),
-          frames: z.array(
-            z.object({
-              off: z.number(),
-              kind: z.enum(['meta', 'data', 'zero', 'stop', 'comp']),
-              start: z.number(),
-              len: z.number(),
-              lz4: z.array(z.object({ csize: z.number(), usize: z.number() })).optional(),
+const manifestSchema = v.object({
+  sets: v.record(
+    v.string(),
+    v.object({
+      files: v.array(
+        v.object({
+          name: v.string(),
+          size: v.number(),
+          sha256: v.string(),
+          adler32: v.number(),
+          meta: v.record(v.string(), v.unknown()),
+          frames: v.array(
+            v.object({
+              off: v.number(),
+              kind: v.picklist(['meta', 'data', 'zero', 'stop', 'comp']),
+              start: v.number(),
+              len: v.number(),
+              lz4: v.optional(v.array(v.object({ csize: v.number(), usize: v.number() }))),
             }),
           ),
-          image_after: z.object({ truth_sha256: z.string() }),
+          image_after: v.object({ truth_sha256: v.string() }),
         }),
       ),
     }),
   ),
 });
 
-const manifest = manifestSchema.parse(JSON.parse(readFileSync(`${FIXTURES}manifest.json`, 'utf8')));
+const manifest = v.parse(manifestSchema, JSON.parse(readFileSync(`${FIXTURES}manifest.json`, 'utf8')));
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 const bufferTarget = (image: Buffer): Parameters<typeof applyFiles>[1] => ({

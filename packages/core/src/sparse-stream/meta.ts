@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { ProtocolError } from '../errors/index.js';
+import { shapeFault, shapePath } from '../errors/shape-fault.js';
 import type { JsonValue } from '../hypervisor/index.js';
 
 /** The longest META that is read or written; real ones have about 350 bytes. */
@@ -54,7 +55,7 @@ export interface StreamOptions {
   readonly extra?: Readonly<Record<string, JsonValue>> | undefined;
 }
 
-const size = z.int().nonnegative();
+const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const FIRST_SPELLINGS: readonly (readonly [string, string])[] = [
   ['virtual-size', 'virtualSize'],
   ['data-size', 'dataSize'],
@@ -62,22 +63,25 @@ const FIRST_SPELLINGS: readonly (readonly [string, string])[] = [
   ['stream-version', 'streamVersion'],
 ];
 
-const metaSchema = z
-  .looseObject({
+const metaSchema = v.pipe(
+  v.looseObject({
     virtualSize: size,
     dataSize: size,
-    date: z.string().default(''),
-    diskName: z.string(),
-    diskFormat: z.string().optional(),
-    checkpointName: z.string().default(''),
-    parentCheckpoint: z.union([z.string(), z.literal(false), z.null()]).default(''),
-    incremental: z.boolean().default(false),
-    streamVersion: z.int().default(1),
-    compressed: z.union([z.boolean(), z.number()]).default(false),
-    compressionMethod: z.string().optional(),
-    vbackup: z.object({ id: z.string().min(1), parent: z.string().min(1).nullable() }).optional(),
-  })
-  .readonly();
+    date: v.optional(v.string(), ''),
+    diskName: v.string(),
+    diskFormat: v.optional(v.string()),
+    checkpointName: v.optional(v.string(), ''),
+    parentCheckpoint: v.optional(v.union([v.string(), v.literal(false), v.null()]), ''),
+    incremental: v.optional(v.boolean(), false),
+    streamVersion: v.optional(v.pipe(v.number(), v.safeInteger()), 1),
+    compressed: v.optional(v.union([v.boolean(), v.pipe(v.number(), v.finite())]), false),
+    compressionMethod: v.optional(v.string()),
+    vbackup: v.optional(
+      v.object({ id: v.pipe(v.string(), v.minLength(1)), parent: v.nullable(v.pipe(v.string(), v.minLength(1))) }),
+    ),
+  }),
+  v.readonly(),
+);
 
 /**
  * Reads the JSON of a META frame, in any spelling that a released writer used; keys it does not know are left out.
@@ -86,12 +90,12 @@ const metaSchema = z
  * that came later
  */
 export function parseMeta(json: Buffer, at: number): StreamMeta {
-  const parsed = metaSchema.safeParse(renamed(jsonObject(json, at), at));
+  const parsed = v.safeParse(metaSchema, renamed(jsonObject(json, at), at));
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new ProtocolError('VB_SPARSE_META', `META cannot be used: ${issue?.path.join('.')}: ${issue?.message}`, at);
+    const [issue] = parsed.issues;
+    throw new ProtocolError('VB_SPARSE_META', `META cannot be used: ${shapePath(issue)}: ${shapeFault(issue)}`, at);
   }
-  const { streamVersion: version, compressionMethod: method, parentCheckpoint, vbackup, ...meta } = parsed.data;
+  const { streamVersion: version, compressionMethod: method, parentCheckpoint, vbackup, ...meta } = parsed.output;
   if (version !== 1 && version !== 2) {
     throw new ProtocolError('VB_SPARSE_VERSION', `stream version ${version} is not known`, at);
   }

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { requireTools } from '../testing/tools.js';
 import { adler32 } from './adler32.js';
 import { MAX_DATA_FRAME_LENGTH, SparseStreamEncoder } from './encoder.js';
@@ -153,7 +153,7 @@ describe('virtnbdrestore and our streams', function () {
 
   it('the tool dumps our metadata', async () => {
     await writeChain(join(folder, 'in'), chain, 2);
-    const names = z.array(z.object({ checkpointName: z.string() })).parse(JSON.parse(await restore('dump')));
+    const names = v.parse(v.array(v.object({ checkpointName: v.string() })), JSON.parse(await restore('dump')));
     assert.deepEqual(
       names.map((meta) => meta.checkpointName),
       [0, 1, 2].map(peerCheckpointName),

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { coalesce } from '../extent/index.js';
 import type { Changes, Guest, Hypervisor, Leftover, Snapshot, SnapshotRequest } from '../hypervisor/index.js';
 import { FakeReader, TRACKING_UNIT } from './fake-disk.js';
 
-const tracked = z.array(z.number());
+const tracked = v.array(v.number());
 
 /**
  * A hypervisor whose whole state lies in a folder, so that it outlives a process that is killed: `disk`, and one file
@@ -112,7 +112,7 @@ export class DirectoryHypervisor implements Hypervisor {
   }
 
   #units(name: string): Set<number> {
-    return new Set(tracked.parse(JSON.parse(readFileSync(join(this.folder, name), 'utf8'))));
+    return new Set(v.parse(tracked, JSON.parse(readFileSync(join(this.folder, name), 'utf8'))));
   }
 }
 

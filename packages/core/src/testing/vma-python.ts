@@ -1,30 +1,36 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
+import * as v from 'valibot';
 
 const READER = fileURLToPath(new URL('../../../../lab/vma-reader.py', import.meta.url));
 
-const foundSchema = z.object({
-  uuid: z.string(),
-  ctime: z.number(),
-  headerLength: z.number(),
-  configs: z.array(z.object({ name: z.string(), size: z.number(), sha256: z.string() })),
-  devices: z.array(
-    z.object({
-      id: z.number(),
-      name: z.string(),
-      size: z.number(),
-      sha256: z.string(),
-      full: z.number(),
-      partial: z.number(),
-      zero: z.number(),
+const foundSchema = v.object({
+  uuid: v.string(),
+  ctime: v.number(),
+  headerLength: v.number(),
+  configs: v.array(v.object({ name: v.string(), size: v.number(), sha256: v.string() })),
+  devices: v.array(
+    v.object({
+      id: v.number(),
+      name: v.string(),
+      size: v.number(),
+      sha256: v.string(),
+      full: v.number(),
+      partial: v.number(),
+      zero: v.number(),
     }),
   ),
-  extents: z.array(z.object({ offset: z.number(), blockCount: z.number(), clusters: z.number() })),
+  extents: v.array(
+    v.object({
+      offset: v.number(),
+      blockCount: v.number(),
+      clusters: v.number(),
+    }),
+  ),
 });
 
 /** What the independent reader, `lab/vma-reader.py`, makes of an archive. */
-export type PythonVmaFindings = z.infer<typeof foundSchema>;
+export type PythonVmaFindings = v.InferOutput<typeof foundSchema>;
 
 /** Reads archives with the independent reader. @throws Error with what it said, if it refuses one */
 export function readWithPython(paths: readonly string[]): PythonVmaFindings[] {
@@ -32,7 +38,7 @@ export function readWithPython(paths: readonly string[]): PythonVmaFindings[] {
   return output
     .trimEnd()
     .split('\n')
-    .map((line) => foundSchema.parse(JSON.parse(line)));
+    .map((line) => v.parse(foundSchema, JSON.parse(line)));
 }
 
 /** Extracts an archive into a new folder with the independent reader. */

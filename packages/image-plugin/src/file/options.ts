@@ -1,5 +1,5 @@
 import type { OptionValues } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { parseFormat } from './choose-format.js';
 import type { ImageFormat } from './image-header.js';
 
@@ -8,10 +8,10 @@ export interface FileOptions {
   readonly bitmap: string | null;
 }
 
-const ValuesSchema = z.object({ format: z.string().optional(), bitmap: z.string().optional() });
+const ValuesSchema = v.object({ format: v.optional(v.string()), bitmap: v.optional(v.string()) });
 
 /** @throws VBackupError VB_PLUGIN_OPTION */
 export function parseOptions(values: OptionValues): FileOptions {
-  const { format, bitmap } = ValuesSchema.parse(values);
+  const { format, bitmap } = v.parse(ValuesSchema, values);
   return { format: format === undefined ? null : parseFormat(format), bitmap: bitmap ?? null };
 }

@@ -1,20 +1,20 @@
 import type { Checkpoint } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { BitmapEvidenceSchema } from '../dirty-bitmap.js';
 
-const CheckpointSchema = z.object({
-  version: z.literal(1),
-  kind: z.literal('nbd'),
+const CheckpointSchema = v.object({
+  version: v.literal(1),
+  kind: v.literal('nbd'),
   /** Bytes of the export. */
-  size: z.number().int().nonnegative(),
-  bitmap: BitmapEvidenceSchema.nullable(),
+  size: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  bitmap: v.nullable(BitmapEvidenceSchema),
 });
 
 /** What a later backup has to know about this one: how large the export was, and the bitmap as it was. */
-export type NbdCheckpoint = z.infer<typeof CheckpointSchema>;
+export type NbdCheckpoint = v.InferOutput<typeof CheckpointSchema>;
 
 /** Null where it is not one of ours. */
 export function parseCheckpoint(checkpoint: Checkpoint): NbdCheckpoint | null {
-  const parsed = CheckpointSchema.safeParse(checkpoint);
-  return parsed.success ? parsed.data : null;
+  const parsed = v.safeParse(CheckpointSchema, checkpoint);
+  return parsed.success ? parsed.output : null;
 }

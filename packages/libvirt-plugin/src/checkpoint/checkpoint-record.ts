@@ -1,31 +1,31 @@
 import { type Checkpoint, VBackupError } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 
-const RecordSchema = z.object({
-  version: z.literal(1),
+const RecordSchema = v.object({
+  version: v.literal(1),
   /** The domain's uuid. */
-  domain: z.string(),
+  domain: v.string(),
   /** The name of the checkpoint and of its bitmaps; null if no disk could have one. */
-  name: z.string().nullable(),
+  name: v.nullable(v.string()),
   /** Seconds since 1970, for a redefinition. */
-  creationTime: z.number().int().nonnegative(),
-  disks: z.array(
-    z.object({
-      target: z.string(),
-      size: z.number().int().nonnegative(),
+  creationTime: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  disks: v.array(
+    v.object({
+      target: v.string(),
+      size: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
       /** Whether a dirty bitmap has recorded its changes since. */
-      bitmap: z.boolean(),
+      bitmap: v.boolean(),
     }),
   ),
 });
 
 /** What a later run needs in order to ask what changed since this one. */
-export type LibvirtCheckpoint = z.infer<typeof RecordSchema>;
+export type LibvirtCheckpoint = v.InferOutput<typeof RecordSchema>;
 
 /** @throws VBackupError VB_LIBVIRT_CHECKPOINT */
 export function parseCheckpointRecord(checkpoint: Checkpoint): LibvirtCheckpoint {
-  const parsed = RecordSchema.safeParse(checkpoint);
-  if (parsed.success) return parsed.data;
+  const parsed = v.safeParse(RecordSchema, checkpoint);
+  if (parsed.success) return parsed.output;
   throw new VBackupError(
     'VB_LIBVIRT_CHECKPOINT',
     'the checkpoint of the last backup is not one of the libvirt plugin',

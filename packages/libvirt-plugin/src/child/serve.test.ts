@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import * as v from 'valibot';
 import type { DomainFacts } from '../connection/index.js';
 import { handle } from '../native/handler.js';
 import { type Connected, type ConnectOptions, type EventSink, LibraryError, NativeCallError } from '../native/index.js';
@@ -94,7 +95,7 @@ describe('the service in the child process', () => {
         if (options.uri === 'no daemon') throw new NativeCallError(NATIVE, false);
         return connected;
       },
-      (reply) => replies.push(ReplySchema.parse(structuredClone(reply))),
+      (reply) => replies.push(v.parse(ReplySchema, structuredClone(reply))),
       { onOwed: (any) => owed.push(any), undoTimeoutMs: 1_500 },
     );
   });

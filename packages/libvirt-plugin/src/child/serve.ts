@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import * as v from 'valibot';
 import type { PausedReason } from '../connection/index.js';
 import type { CloseReason, Connected, ConnectOptions, EventSink, Handler } from '../native/index.js';
 import { LibraryError, NativeCallError, perform } from '../native/index.js';
@@ -37,9 +38,9 @@ export class Service {
     this.#handlers = byName([perform(calls.open, (options) => this.#open(options))]);
   }
 
-  /** @throws ZodError for what is no request: whoever sent it cannot be answered */
+  /** @throws ValiError for what is no request: whoever sent it cannot be answered */
   receive(message: unknown): void {
-    this.#send(this.#answer(RequestSchema.parse(message)));
+    this.#send(this.#answer(v.parse(RequestSchema, message)));
   }
 
   /**
@@ -73,7 +74,7 @@ export class Service {
   }
 
   #resume(domain: string, reason: PausedReason): void {
-    const facts = calls.findDomain.result.parse(this.#call(calls.findDomain.name, { uuid: domain }));
+    const facts = v.parse(calls.findDomain.result, this.#call(calls.findDomain.name, { uuid: domain }));
     if (facts.state === 'paused' && facts.pausedReason === reason) this.#call(calls.resumeDomain.name, { domain });
   }
 

@@ -1,56 +1,61 @@
 import { VBackupError } from '@vbackup/core';
-import { z } from 'zod';
+import { shapeFault } from '@vbackup/core/errors/shape-fault';
+import * as v from 'valibot';
 import type { MonitorRequest } from '../connection/index.js';
 
 /** QEMU has some dozens of each. */
 const MOST_ITEMS = 10_000;
 
-const ListOf = <T>(item: z.ZodType<T>): z.ZodType<T[]> => z.array(item).max(MOST_ITEMS);
+const ListOf = <T>(item: v.GenericSchema<unknown, T>): v.GenericSchema<unknown, T[]> =>
+  v.pipe(v.array(item), v.maxLength(MOST_ITEMS));
 
 const NodesSchema = ListOf(
-  z.object({
-    'node-name': z.string(),
-    file: z.string(),
+  v.object({
+    'node-name': v.string(),
+    file: v.string(),
     // One that an export or a job made for itself has no name.
-    'dirty-bitmaps': ListOf(z.object({ name: z.string().optional() })).optional(),
+    'dirty-bitmaps': v.optional(ListOf(v.object({ name: v.optional(v.string()) }))),
   }),
 );
-const JobsSchema = ListOf(z.object({ id: z.string(), type: z.string(), status: z.string() }));
-const ExportsSchema = ListOf(z.object({ id: z.string(), 'node-name': z.string() }));
-const AnswerSchema = z.union([
-  z.object({ return: z.unknown() }),
-  z.object({ error: z.object({ class: z.string(), desc: z.string() }) }),
+const JobsSchema = ListOf(v.object({ id: v.string(), type: v.string(), status: v.string() }));
+const ExportsSchema = ListOf(v.object({ id: v.string(), 'node-name': v.string() }));
+const AnswerSchema = v.union([
+  v.object({ return: v.unknown() }),
+  v.object({ error: v.object({ class: v.string(), desc: v.string() }) }),
 ]);
 
 /** What QEMU tells of its block layer. */
 export interface QemuState {
-  readonly nodes: z.infer<typeof NodesSchema>;
-  readonly jobs: z.infer<typeof JobsSchema>;
-  readonly exports: z.infer<typeof ExportsSchema>;
+  readonly nodes: v.InferOutput<typeof NodesSchema>;
+  readonly jobs: v.InferOutput<typeof JobsSchema>;
+  readonly exports: v.InferOutput<typeof ExportsSchema>;
 }
 
 /** What stands behind `return`. @throws VBackupError VB_LIBVIRT_MONITOR what stands behind `error`, or no answer at all */
 export function parseAnswer(request: MonitorRequest, text: string): unknown {
   const { execute } = request;
-  let parsed: ReturnType<typeof AnswerSchema.safeParse>;
+  let parsed: v.SafeParseResult<typeof AnswerSchema>;
   try {
-    parsed = AnswerSchema.safeParse(JSON.parse(text));
+    parsed = v.safeParse(AnswerSchema, JSON.parse(text));
   } catch (cause) {
     throw new VBackupError('VB_LIBVIRT_MONITOR', `QEMU answers no JSON to ${execute}`, { cause });
   }
   if (!parsed.success) throw new VBackupError('VB_LIBVIRT_MONITOR', `QEMU answers neither way to ${execute}`);
-  if ('error' in parsed.data) {
-    throw new VBackupError('VB_LIBVIRT_MONITOR', `QEMU refuses ${execute}: ${parsed.data.error.desc}`);
+  if ('error' in parsed.output) {
+    throw new VBackupError('VB_LIBVIRT_MONITOR', `QEMU refuses ${execute}: ${parsed.output.error.desc}`);
   }
-  return parsed.data.return;
+  return parsed.output.return;
 }
 
 /** @throws VBackupError VB_LIBVIRT_MONITOR */
 export function parseState(told: Readonly<Record<keyof QemuState, unknown>>): QemuState {
-  const state = z.object({ nodes: NodesSchema, jobs: JobsSchema, exports: ExportsSchema }).safeParse(told);
-  if (state.success) return state.data;
-  const [issue] = state.error.issues;
-  throw new VBackupError('VB_LIBVIRT_MONITOR', `QEMU tells its nodes, jobs and exports otherwise: ${issue?.message}`);
+  const state = v.safeParse(v.object({ nodes: NodesSchema, jobs: JobsSchema, exports: ExportsSchema }), told);
+  if (state.success) return state.output;
+  const [issue] = state.issues;
+  throw new VBackupError(
+    'VB_LIBVIRT_MONITOR',
+    `QEMU tells its nodes, jobs and exports otherwise: ${shapeFault(issue)}`,
+  );
 }
 
 export interface LostJob {

@@ -1,6 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { abortError, VBackupError } from '@vbackup/core/errors';
+import { shapeError } from '@vbackup/core/errors/shape-fault';
+import * as v from 'valibot';
 import { type CallOptions, type LibvirtEvent, libvirtError } from '../connection/index.js';
 import { type Call, calls, type Reply, ReplySchema } from '../wire/index.js';
 import { StderrTail } from './stderr-tail.js';
@@ -92,9 +94,9 @@ export class LibvirtProcess implements AsyncDisposable {
     });
     this.#turn = mine.catch(() => undefined);
     const value = await unlessAborted(mine, signal);
-    const parsed = call.result.safeParse(value);
-    if (parsed.success) return parsed.data;
-    throw this.#lose(protocolError(`an answer to ${call.name} of another shape`, parsed.error));
+    const parsed = v.safeParse(call.result, value);
+    if (parsed.success) return parsed.output;
+    throw this.#lose(protocolError(`an answer to ${call.name} of another shape`, shapeError(parsed.issues)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -132,9 +134,9 @@ export class LibvirtProcess implements AsyncDisposable {
   }
 
   #receive(message: unknown): void {
-    const parsed = ReplySchema.safeParse(message);
-    if (parsed.success) this.#take(parsed.data);
-    else this.#lose(protocolError('a message of another shape', parsed.error));
+    const parsed = v.safeParse(ReplySchema, message);
+    if (parsed.success) this.#take(parsed.output);
+    else this.#lose(protocolError('a message of another shape', shapeError(parsed.issues)));
   }
 
   #take(reply: Reply): void {

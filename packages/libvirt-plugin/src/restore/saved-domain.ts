@@ -1,5 +1,5 @@
 import { type ConfigurationFile, VBackupError } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { type DomainDescription, parseDomain } from '../domain/index.js';
 
 /** What a backup holds of a domain, besides its disks. */
@@ -11,10 +11,10 @@ export interface SavedDomain {
   readonly bootFiles: ReadonlyMap<string, Buffer>;
 }
 
-const RecordSchema = z.object({
-  autostart: z.boolean().catch(false),
+const RecordSchema = v.object({
+  autostart: v.fallback(v.boolean(), false),
   /** The path on the host by the name in the backup. */
-  boot: z.record(z.string(), z.string()).catch({}),
+  boot: v.fallback(v.record(v.string(), v.string()), {}),
 });
 
 /** @throws VBackupError VB_LIBVIRT_NO_DEFINITION, VB_LIBVIRT_XML */
@@ -26,8 +26,8 @@ export function savedDomain(configuration: readonly ConfigurationFile[]): SavedD
       cure: 'restore its disks without --define, and define a domain with them yourself',
     });
   }
-  const record = RecordSchema.safeParse(jsonOf(contentOf('libvirt.json')));
-  const { autostart, boot } = record.success ? record.data : { autostart: false, boot: {} };
+  const record = v.safeParse(RecordSchema, jsonOf(contentOf('libvirt.json')));
+  const { autostart, boot } = record.success ? record.output : { autostart: false, boot: {} };
   const bootFiles = new Map<string, Buffer>();
   for (const [name, path] of Object.entries(boot)) {
     const content = contentOf(name);

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import * as v from 'valibot';
 import { RequestSchema } from '../wire/index.js';
 
 // Stands for the process with libvirt in it, and does what the uri of `open` says: opens, and then misbehaves at `host`.
@@ -7,7 +8,7 @@ let script = '';
 
 process.on('disconnect', () => process.exit(0));
 process.on('message', (message) => {
-  const { id, call, arguments: values } = RequestSchema.parse(message);
+  const { id, call, arguments: values } = v.parse(RequestSchema, message);
   if (call === 'open') script = uriOf(values);
   void answer(id, call);
 });

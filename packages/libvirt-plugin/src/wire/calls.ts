@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as v from 'valibot';
 import { MONITOR_COMMANDS } from '../connection/index.js';
 import {
   BlockSchema,
@@ -17,31 +17,31 @@ import {
 /** A call that the process with libvirt in it can make: what goes there and what comes back. */
 export interface Call<Arguments, Result> {
   readonly name: string;
-  readonly arguments: z.ZodType<Arguments>;
-  readonly result: z.ZodType<Result>;
+  readonly arguments: v.GenericSchema<unknown, Arguments>;
+  readonly result: v.GenericSchema<unknown, Result>;
 }
 
 const call = <Arguments, Result>(
   name: string,
-  args: z.ZodType<Arguments>,
-  result: z.ZodType<Result>,
+  args: v.GenericSchema<unknown, Arguments>,
+  result: v.GenericSchema<unknown, Result>,
 ): Call<Arguments, Result> => ({ name, arguments: args, result });
 
-const flag = z.boolean().optional();
+const flag = v.optional(v.boolean());
 const domain = { domain: Uuid };
-const Nothing = z.object({});
-const Done = z.null();
+const Nothing = v.object({});
+const Done = v.null();
 
 /** Every call, by its name in LibvirtConnection. */
 export const calls = {
   open: call(
     'open',
-    z.object({
+    v.object({
       uri: Name,
       readOnly: flag,
-      user: Name.optional(),
-      password: Name.optional(),
-      library: Name.optional(),
+      user: v.optional(Name),
+      password: v.optional(Name),
+      library: v.optional(Name),
     }),
     Done,
   ),
@@ -49,52 +49,64 @@ export const calls = {
   host: call('host', Nothing, HostSchema),
   domainCapabilities: call('domainCapabilities', Nothing, Text),
   listDomains: call('listDomains', Nothing, listOf(DomainSchema)),
-  findDomain: call('findDomain', z.union([z.object({ name: Name }), z.object({ uuid: Name })]), DomainSchema),
-  domainXml: call('domainXml', z.object({ ...domain, inactive: flag, secure: flag }), Text),
-  defineDomain: call('defineDomain', z.object({ xml: Text }), DomainSchema),
-  createTransientDomain: call('createTransientDomain', z.object({ xml: Text, paused: flag }), DomainSchema),
+  findDomain: call('findDomain', v.union([v.object({ name: Name }), v.object({ uuid: Name })]), DomainSchema),
+  domainXml: call('domainXml', v.object({ ...domain, inactive: flag, secure: flag }), Text),
+  defineDomain: call('defineDomain', v.object({ xml: Text }), DomainSchema),
+  createTransientDomain: call('createTransientDomain', v.object({ xml: Text, paused: flag }), DomainSchema),
   undefineDomain: call(
     'undefineDomain',
-    z.object({
+    v.object({
       ...domain,
       checkpointsMetadata: flag,
       managedSave: flag,
-      nvram: z.enum(['remove', 'keep']).optional(),
+      nvram: v.optional(v.picklist(['remove', 'keep'])),
     }),
     Done,
   ),
-  startDomain: call('startDomain', z.object({ ...domain, paused: flag }), Done),
-  suspendDomain: call('suspendDomain', z.object(domain), Done),
-  resumeDomain: call('resumeDomain', z.object(domain), Done),
-  shutdownDomain: call('shutdownDomain', z.object({ ...domain, mode: z.enum(['acpi', 'agent']).optional() }), Done),
-  destroyDomain: call('destroyDomain', z.object({ ...domain, graceful: flag }), Done),
-  setAutostart: call('setAutostart', z.object({ ...domain, autostart: z.boolean() }), Done),
-  hasManagedSave: call('hasManagedSave', z.object(domain), z.boolean()),
-  blockFacts: call('blockFacts', z.object({ ...domain, disk: Name }), BlockSchema),
-  diskErrors: call('diskErrors', z.object(domain), listOf(DiskErrorSchema)),
-  beginBackup: call(
-    'beginBackup',
-    z.object({ ...domain, xml: Text, checkpointXml: Text.optional(), reuseExternal: flag }),
+  startDomain: call('startDomain', v.object({ ...domain, paused: flag }), Done),
+  suspendDomain: call('suspendDomain', v.object(domain), Done),
+  resumeDomain: call('resumeDomain', v.object(domain), Done),
+  shutdownDomain: call(
+    'shutdownDomain',
+    v.object({ ...domain, mode: v.optional(v.picklist(['acpi', 'agent'])) }),
     Done,
   ),
-  backupXml: call('backupXml', z.object(domain), Text.nullable()),
-  jobFacts: call('jobFacts', z.object({ ...domain, completed: flag }), JobSchema),
-  abortJob: call('abortJob', z.object(domain), Done),
-  createCheckpoint: call('createCheckpoint', z.object({ ...domain, xml: Text, redefine: flag, validate: flag }), Name),
-  listCheckpoints: call('listCheckpoints', z.object(domain), listOf(CheckpointSchema)),
-  checkpointXml: call('checkpointXml', z.object({ ...domain, name: Name, size: flag, withoutDomain: flag }), Text),
-  deleteCheckpoint: call('deleteCheckpoint', z.object({ ...domain, name: Name, metadataOnly: flag }), Done),
+  destroyDomain: call('destroyDomain', v.object({ ...domain, graceful: flag }), Done),
+  setAutostart: call('setAutostart', v.object({ ...domain, autostart: v.boolean() }), Done),
+  hasManagedSave: call('hasManagedSave', v.object(domain), v.boolean()),
+  blockFacts: call('blockFacts', v.object({ ...domain, disk: Name }), BlockSchema),
+  diskErrors: call('diskErrors', v.object(domain), listOf(DiskErrorSchema)),
+  beginBackup: call(
+    'beginBackup',
+    v.object({ ...domain, xml: Text, checkpointXml: v.optional(Text), reuseExternal: flag }),
+    Done,
+  ),
+  backupXml: call('backupXml', v.object(domain), v.nullable(Text)),
+  jobFacts: call('jobFacts', v.object({ ...domain, completed: flag }), JobSchema),
+  abortJob: call('abortJob', v.object(domain), Done),
+  createCheckpoint: call('createCheckpoint', v.object({ ...domain, xml: Text, redefine: flag, validate: flag }), Name),
+  listCheckpoints: call('listCheckpoints', v.object(domain), listOf(CheckpointSchema)),
+  checkpointXml: call('checkpointXml', v.object({ ...domain, name: Name, size: flag, withoutDomain: flag }), Text),
+  deleteCheckpoint: call('deleteCheckpoint', v.object({ ...domain, name: Name, metadataOnly: flag }), Done),
   monitor: call(
     'monitor',
-    z.object({ ...domain, execute: z.enum(MONITOR_COMMANDS), values: z.record(Name, z.union([Name, z.boolean()])) }),
+    v.object({
+      ...domain,
+      execute: v.picklist(MONITOR_COMMANDS),
+      values: v.record(Name, v.union([Name, v.boolean()])),
+    }),
     Text,
   ),
-  freeze: call('freeze', z.object({ ...domain, mountpoints: listOf(Name).optional() }), z.number().int()),
-  thaw: call('thaw', z.object(domain), z.number().int()),
-  fileSystems: call('fileSystems', z.object(domain), listOf(FileSystemSchema)),
+  freeze: call(
+    'freeze',
+    v.object({ ...domain, mountpoints: v.optional(listOf(Name)) }),
+    v.pipe(v.number(), v.safeInteger()),
+  ),
+  thaw: call('thaw', v.object(domain), v.pipe(v.number(), v.safeInteger())),
+  fileSystems: call('fileSystems', v.object(domain), listOf(FileSystemSchema)),
   setAgentTimeout: call(
     'setAgentTimeout',
-    z.object({ ...domain, seconds: z.number().int().nonnegative().nullable() }),
+    v.object({ ...domain, seconds: v.nullable(v.pipe(v.number(), v.safeInteger(), v.minValue(0))) }),
     Done,
   ),
 } as const;

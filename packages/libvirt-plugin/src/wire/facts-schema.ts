@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as v from 'valibot';
 import {
   type BlockFacts,
   type CheckpointFacts,
@@ -20,26 +20,27 @@ export const MAXIMUM_TEXT_LENGTH = 16 * 1024 * 1024;
 const MAXIMUM_NAME_LENGTH = 4096;
 export const MAXIMUM_ITEMS = 100_000;
 
-export const Text = z.string().max(MAXIMUM_TEXT_LENGTH);
-export const Name = z.string().max(MAXIMUM_NAME_LENGTH);
-export const Uuid = z.string().regex(/^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/);
-const Bytes = z.number().int().nonnegative();
+export const Text = v.pipe(v.string(), v.maxLength(MAXIMUM_TEXT_LENGTH));
+export const Name = v.pipe(v.string(), v.maxLength(MAXIMUM_NAME_LENGTH));
+export const Uuid = v.pipe(v.string(), v.regex(/^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/));
+const Bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 /** At most {@link MAXIMUM_ITEMS} of them. */
-export const listOf = <T>(item: z.ZodType<T>): z.ZodType<T[]> => z.array(item).max(MAXIMUM_ITEMS);
+export const listOf = <T>(item: v.GenericSchema<unknown, T>): v.GenericSchema<unknown, T[]> =>
+  v.pipe(v.array(item), v.maxLength(MAXIMUM_ITEMS));
 
-export const DomainSchema: z.ZodType<DomainFacts> = z.object({
+export const DomainSchema: v.GenericSchema<unknown, DomainFacts> = v.object({
   uuid: Uuid,
   name: Name,
-  state: z.enum([...DOMAIN_STATES, 'unknown']),
-  pausedReason: z.enum(PAUSED_REASONS).nullable(),
-  startFailed: z.boolean().nullable(),
-  active: z.boolean(),
-  persistent: z.boolean(),
-  autostart: z.boolean(),
+  state: v.picklist([...DOMAIN_STATES, 'unknown']),
+  pausedReason: v.nullable(v.picklist(PAUSED_REASONS)),
+  startFailed: v.nullable(v.boolean()),
+  active: v.boolean(),
+  persistent: v.boolean(),
+  autostart: v.boolean(),
 });
 
-export const HostSchema: z.ZodType<HostFacts> = z.object({
+export const HostSchema: v.GenericSchema<unknown, HostFacts> = v.object({
   hostname: Name,
   uri: Name,
   driver: Name,
@@ -48,25 +49,32 @@ export const HostSchema: z.ZodType<HostFacts> = z.object({
   hypervisorVersion: Bytes,
 });
 
-export const BlockSchema: z.ZodType<BlockFacts> = z.object({ capacity: Bytes, allocation: Bytes, physical: Bytes });
+export const BlockSchema: v.GenericSchema<unknown, BlockFacts> = v.object({
+  capacity: Bytes,
+  allocation: Bytes,
+  physical: Bytes,
+});
 
-export const DiskErrorSchema: z.ZodType<DiskError> = z.object({
+export const DiskErrorSchema: v.GenericSchema<unknown, DiskError> = v.object({
   disk: Name,
-  error: z.enum(['unspecified', 'no-space']),
+  error: v.picklist(['unspecified', 'no-space']),
 });
 
-export const JobSchema: z.ZodType<JobFacts> = z.object({
-  state: z.enum([...JOB_STATES, 'unknown']),
-  operation: z.enum(JOB_OPERATIONS),
-  success: z.boolean().nullable(),
-  message: Text.nullable(),
-  scratchUsed: Bytes.nullable(),
-  scratchTotal: Bytes.nullable(),
+export const JobSchema: v.GenericSchema<unknown, JobFacts> = v.object({
+  state: v.picklist([...JOB_STATES, 'unknown']),
+  operation: v.picklist(JOB_OPERATIONS),
+  success: v.nullable(v.boolean()),
+  message: v.nullable(Text),
+  scratchUsed: v.nullable(Bytes),
+  scratchTotal: v.nullable(Bytes),
 });
 
-export const CheckpointSchema: z.ZodType<CheckpointFacts> = z.object({ name: Name, parent: Name.nullable() });
+export const CheckpointSchema: v.GenericSchema<unknown, CheckpointFacts> = v.object({
+  name: Name,
+  parent: v.nullable(Name),
+});
 
-export const FileSystemSchema: z.ZodType<FileSystemFacts> = z.object({
+export const FileSystemSchema: v.GenericSchema<unknown, FileSystemFacts> = v.object({
   mountpoint: Name,
   device: Name,
   type: Name,
@@ -75,22 +83,22 @@ export const FileSystemSchema: z.ZodType<FileSystemFacts> = z.object({
 
 const about = { domain: Uuid, name: Name };
 
-export const EventSchema: z.ZodType<LibvirtEvent> = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('lifecycle'),
+export const EventSchema: v.GenericSchema<unknown, LibvirtEvent> = v.variant('kind', [
+  v.object({
+    kind: v.literal('lifecycle'),
     ...about,
-    change: z.enum([...LIFECYCLE_EVENTS, 'unknown']),
-    detail: z.number().int(),
-    ioError: z.boolean(),
+    change: v.picklist([...LIFECYCLE_EVENTS, 'unknown']),
+    detail: v.pipe(v.number(), v.safeInteger()),
+    ioError: v.boolean(),
   }),
-  z.object({ kind: z.literal('job-completed'), ...about, job: JobSchema }),
-  z.object({
-    kind: z.literal('io-error'),
+  v.object({ kind: v.literal('job-completed'), ...about, job: JobSchema }),
+  v.object({
+    kind: v.literal('io-error'),
     ...about,
     path: Name,
     alias: Name,
-    action: z.enum(['none', 'pause', 'report', 'unknown']),
+    action: v.picklist(['none', 'pause', 'report', 'unknown']),
     reason: Name,
   }),
-  z.object({ kind: z.literal('agent'), ...about, connected: z.boolean() }),
+  v.object({ kind: v.literal('agent'), ...about, connected: v.boolean() }),
 ]);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import * as v from 'valibot';
 import { MAXIMUM_ITEMS, MAXIMUM_TEXT_LENGTH } from './facts-schema.js';
 import { calls, ReplySchema, RequestSchema } from './index.js';
 
@@ -28,7 +29,7 @@ describe('messages of the process that speaks to libvirt', () => {
     },
   ]) {
     it(`stay what they are over the pipe: ${JSON.stringify(message)}`, () =>
-      assert.deepEqual(ReplySchema.parse(JSON.parse(JSON.stringify(message))), message));
+      assert.deepEqual(v.parse(ReplySchema, JSON.parse(JSON.stringify(message))), message));
   }
 
   for (const message of [
@@ -48,7 +49,7 @@ describe('messages of the process that speaks to libvirt', () => {
     { kind: 'event', event: { kind: 'job-completed', ...about, job: { ...job, scratchUsed: -1 } } },
     { kind: 'event', event: { kind: 'job-completed', ...about, job: { ...job, scratchTotal: 2 ** 53 } } },
   ]) {
-    it(`are refused: ${JSON.stringify(message)}`, () => assert.equal(ReplySchema.safeParse(message).success, false));
+    it(`are refused: ${JSON.stringify(message)}`, () => assert.equal(v.safeParse(ReplySchema, message).success, false));
   }
 
   for (const message of [
@@ -58,7 +59,7 @@ describe('messages of the process that speaks to libvirt', () => {
     { id: 1, call: 'x'.repeat(65), arguments: {} },
   ]) {
     it(`are no requests: ${JSON.stringify(message)}`, () =>
-      assert.equal(RequestSchema.safeParse(message).success, false));
+      assert.equal(v.safeParse(RequestSchema, message).success, false));
   }
 });
 
@@ -69,12 +70,12 @@ describe('calls', () => {
 
   it('take the longest text and the longest list, and nothing beyond', () => {
     const text = 'x'.repeat(MAXIMUM_TEXT_LENGTH);
-    assert.equal(calls.defineDomain.arguments.safeParse({ xml: text }).success, true);
-    assert.equal(calls.defineDomain.arguments.safeParse({ xml: `${text}x` }).success, false);
-    assert.equal(calls.domainXml.result.safeParse(`${text}x`).success, false);
+    assert.equal(v.safeParse(calls.defineDomain.arguments, { xml: text }).success, true);
+    assert.equal(v.safeParse(calls.defineDomain.arguments, { xml: `${text}x` }).success, false);
+    assert.equal(v.safeParse(calls.domainXml.result, `${text}x`).success, false);
     const list = Array.from({ length: MAXIMUM_ITEMS }, () => ({ name: 'c', parent: null }));
-    assert.equal(calls.listCheckpoints.result.safeParse(list).success, true);
-    assert.equal(calls.listCheckpoints.result.safeParse([...list, list[0]]).success, false);
+    assert.equal(v.safeParse(calls.listCheckpoints.result, list).success, true);
+    assert.equal(v.safeParse(calls.listCheckpoints.result, [...list, list[0]]).success, false);
   });
 
   for (const [call, values] of [
@@ -90,6 +91,6 @@ describe('calls', () => {
     [calls.open, { uri: null }],
   ] as const) {
     it(`refuse other arguments: ${call.name} ${JSON.stringify(values)}`, () =>
-      assert.equal(call.arguments.safeParse(values).success, false));
+      assert.equal(v.safeParse(call.arguments, values).success, false));
   }
 });

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Agent, RequestOptions } from 'node:https';
 import https from 'node:https';
 import { UnsupportedError, VBackupError } from '@vbackup/core';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { apiError } from '../errors.js';
 import { type FaultContext, transportFault } from './faults.js';
 import { toJson, type XapiValue } from './values.js';
@@ -11,9 +11,9 @@ import { toJson, type XapiValue } from './values.js';
 const LONGEST_ANSWER = 128 * 1024 * 1024;
 
 /** JSON-RPC 2.0 as xapi speaks it: `message` is the error's code, `data` its parameters. */
-const EnvelopeSchema = z.union([
-  z.object({ result: z.unknown(), error: z.undefined().optional() }),
-  z.object({ error: z.object({ message: z.string(), data: z.array(z.string()).optional() }) }),
+const EnvelopeSchema = v.union([
+  v.object({ result: v.unknown(), error: v.optional(v.undefined()) }),
+  v.object({ error: v.object({ message: v.string(), data: v.optional(v.array(v.string())) }) }),
 ]);
 
 /**
@@ -32,13 +32,13 @@ export async function callJsonRpc(
   const text = await post(body, { agent, signal }, context).catch((error: unknown) => {
     throw transportFault(error, context);
   });
-  const envelope = EnvelopeSchema.safeParse(parse(text, context));
+  const envelope = v.safeParse(EnvelopeSchema, parse(text, context));
   if (!envelope.success) {
     throw new VBackupError('VB_XEN_RESPONSE', `the answer to ${context.what} is not JSON-RPC`);
   }
-  const { error } = envelope.data;
+  const { error } = envelope.output;
   if (error !== undefined) throw apiError(method, [error.message, ...(error.data ?? [])], context.redactor);
-  return 'result' in envelope.data ? envelope.data.result : undefined;
+  return 'result' in envelope.output ? envelope.output.result : undefined;
 }
 
 async function post(body: Buffer, options: RequestOptions, context: FaultContext): Promise<string> {

@@ -1,15 +1,15 @@
 import type { Agent } from 'node:https';
 import { VBackupError } from '@vbackup/core';
+import * as v from 'valibot';
 import xmlrpc from 'xmlrpc';
-import { z } from 'zod';
 import { apiError } from '../errors.js';
 import { type FaultContext, httpFault, transportFault } from './faults.js';
 import { fromXmlRpc, toXmlRpc, type XapiValue } from './values.js';
 
 /** Every answer of xapi is such a struct; faults of XML-RPC are not used. */
-const EnvelopeSchema = z.discriminatedUnion('Status', [
-  z.object({ Status: z.literal('Success'), Value: z.unknown() }),
-  z.object({ Status: z.literal('Failure'), ErrorDescription: z.array(z.string()) }),
+const EnvelopeSchema = v.variant('Status', [
+  v.object({ Status: v.literal('Success'), Value: v.unknown() }),
+  v.object({ Status: v.literal('Failure'), ErrorDescription: v.array(v.string()) }),
 ]);
 
 /**
@@ -39,12 +39,12 @@ export async function callXmlRpc(
   }).catch((error: unknown) => {
     throw transportFault(error, context);
   });
-  const envelope = EnvelopeSchema.safeParse(answer);
+  const envelope = v.safeParse(EnvelopeSchema, answer);
   if (!envelope.success) {
     throw new VBackupError('VB_XEN_RESPONSE', `the answer to ${context.what} is not one of XenAPI`);
   }
-  if (envelope.data.Status === 'Failure') throw apiError(method, envelope.data.ErrorDescription, context.redactor);
-  return envelope.data.Value;
+  if (envelope.output.Status === 'Failure') throw apiError(method, envelope.output.ErrorDescription, context.redactor);
+  return envelope.output.Value;
 }
 
 /** The library tries to parse the page of an HTTP error as XML; its status says more. */

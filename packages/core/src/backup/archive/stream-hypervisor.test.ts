@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { cp, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { FakeDisk, FakeHypervisor, RepositoryFixture } from '../../testing/index.js';
 import { sha256 } from '../../testing/vma-archive.js';
 import { type BackupSummary, runBackup } from '../index.js';
@@ -14,15 +14,15 @@ import { StreamHypervisor } from './stream-hypervisor.js';
 
 const MiB = 1024 * 1024;
 const FIXTURES = fileURLToPath(new URL('../../../fixtures/sparse-stream/', import.meta.url));
-const manifestSchema = z.object({
-  sets: z.record(
-    z.string(),
-    z.object({
-      files: z.array(z.object({ name: z.string(), image_after: z.object({ truth_sha256: z.string() }) })),
+const manifestSchema = v.object({
+  sets: v.record(
+    v.string(),
+    v.object({
+      files: v.array(v.object({ name: v.string(), image_after: v.object({ truth_sha256: v.string() }) })),
     }),
   ),
 });
-const { sets } = manifestSchema.parse(JSON.parse(readFileSync(join(FIXTURES, 'manifest.json'), 'utf8')));
+const { sets } = v.parse(manifestSchema, JSON.parse(readFileSync(join(FIXTURES, 'manifest.json'), 'utf8')));
 
 describe('StreamHypervisor', () => {
   let fixture: RepositoryFixture;

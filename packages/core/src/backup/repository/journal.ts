@@ -1,6 +1,6 @@
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { VBackupError } from '../../errors/index.js';
 import type { Journal, JsonObject } from '../../hypervisor/index.js';
 import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../../storage/durable.js';
@@ -12,16 +12,16 @@ const JOURNAL_NAME = 'journal.ndjson';
 /** A run notes a handful of steps per disk. */
 const ENTRY_LIMIT = 100_000;
 
-const header = z.object({
-  journal: z.literal('vbackup'),
-  version: z.literal(1),
-  backupId: z.string(),
-  since: z.string(),
+const header = v.object({
+  journal: v.literal('vbackup'),
+  version: v.literal(1),
+  backupId: v.string(),
+  since: v.string(),
 });
-const line = z.union([
-  z.object({ chain: z.string() }),
-  z.object({ file: z.string() }),
-  z.object({ hypervisor: jsonObject }),
+const line = v.union([
+  v.object({ chain: v.string() }),
+  v.object({ file: v.string() }),
+  v.object({ hypervisor: jsonObject }),
 ]);
 
 /** What a journal says of the run that wrote it. Paths are relative to the repository. */
@@ -128,22 +128,22 @@ export async function readJournal(place: string): Promise<JournalRecord | null> 
   if (text === null) return null;
   const lines = text.split('\n').slice(0, -1);
   if (lines.length > ENTRY_LIMIT) throw damaged(path, lines.length);
-  const first = header.safeParse(parseJson(lines[0] ?? ''));
+  const first = v.safeParse(header, parseJson(lines[0] ?? ''));
   if (!first.success) throw damaged(path, 1);
   let chain: string | null = null;
   const files: string[] = [];
   const entries: JsonObject[] = [];
   for (const [index, text] of lines.slice(1).entries()) {
-    const parsed = line.safeParse(parseJson(text));
+    const parsed = v.safeParse(line, parseJson(text));
     if (!parsed.success) {
       if (index === lines.length - 2) break;
       throw damaged(path, index + 2);
     }
-    if ('chain' in parsed.data) chain = parsed.data.chain;
-    else if ('file' in parsed.data) files.push(parsed.data.file);
-    else entries.push(parsed.data.hypervisor);
+    if ('chain' in parsed.output) chain = parsed.output.chain;
+    else if ('file' in parsed.output) files.push(parsed.output.file);
+    else entries.push(parsed.output.hypervisor);
   }
-  return { backupId: first.data.backupId, chain, files, entries };
+  return { backupId: first.output.backupId, chain, files, entries };
 }
 
 const damaged = (path: string, lineNumber: number): VBackupError =>

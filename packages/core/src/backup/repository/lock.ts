@@ -1,6 +1,6 @@
 import { link, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { VBackupError } from '../../errors/index.js';
 import { ignoringMissing } from '../../storage/durable.js';
 import { systemCode, withIo } from '../../storage/io-error.js';
@@ -12,8 +12,12 @@ const LOCK_NAME = 'lock';
 /** Every try that fails means that another process made progress. */
 const ATTEMPT_LIMIT = 100;
 
-const lockFile = processIdentity.extend({ token: z.string().regex(/^[0-9a-f]{16}$/), since: z.string() });
-type LockFile = z.infer<typeof lockFile>;
+const lockFile = v.object({
+  ...processIdentity.entries,
+  token: v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/)),
+  since: v.string(),
+});
+type LockFile = v.InferOutput<typeof lockFile>;
 
 /** A held lock. Disposing releases it. */
 export interface HeldLock extends AsyncDisposable {
@@ -97,7 +101,7 @@ async function readRow(directory: string): Promise<readonly LockFile[]> {
 
 function parseLock(text: string, path: string): LockFile {
   try {
-    return lockFile.parse(JSON.parse(text));
+    return v.parse(lockFile, JSON.parse(text));
   } catch (error) {
     throw new VBackupError('VB_REPOSITORY_LOCKED', `${path} is not a lock that this version can read`, {
       cause: error,
@@ -137,13 +141,13 @@ async function sweep(directory: string): Promise<void> {
 async function sweepCandidate(path: string): Promise<void> {
   const text = await ignoringMissing(() => readFile(path, 'utf8'));
   if (text === null) return;
-  const parsed = lockFile.safeParse(parseJson(text));
-  if (parsed.success && stateOf(parsed.data) === 'dead') await ignoringMissing(() => unlink(path));
+  const parsed = v.safeParse(lockFile, parseJson(text));
+  if (parsed.success && stateOf(parsed.output) === 'dead') await ignoringMissing(() => unlink(path));
 }
 
 async function release(directory: string, own: LockFile): Promise<void> {
   const path = join(directory, LOCK_NAME);
   const text = await ignoringMissing(() => readFile(path, 'utf8'));
-  const held = lockFile.safeParse(parseJson(text ?? ''));
-  if (held.success && held.data.token === own.token) await ignoringMissing(() => unlink(path));
+  const held = v.safeParse(lockFile, parseJson(text ?? ''));
+  if (held.success && held.output.token === own.token) await ignoringMissing(() => unlink(path));
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { VBackupError } from '../../errors/index.js';
+import { shapeError } from '../../errors/shape-fault.js';
 import { ioError } from '../../storage/io-error.js';
 import type { Manifest } from '../manifest.js';
 import { jsonObject, manifestSchema } from './manifest-schema.js';
@@ -9,7 +10,7 @@ import { jsonObject, manifestSchema } from './manifest-schema.js';
 /** A manifest is small: names, and one line per file. More is no manifest. */
 const MANIFEST_LENGTH_LIMIT = 16 * 1024 * 1024;
 
-const envelope = z.object({ manifest: jsonObject, sha256: z.string() });
+const envelope = v.object({ manifest: jsonObject, sha256: v.string() });
 
 /**
  * The manifest's file: `{ "manifest": {…}, "sha256": "…" }`, indented by two, the digest over the manifest's compact JSON.
@@ -21,9 +22,9 @@ export function encodeManifest(manifest: Manifest): string {
 
 /** @throws VBackupError VB_MANIFEST_DAMAGED, VB_REPOSITORY_VERSION */
 function decodeManifest(text: string, path: string): Manifest {
-  const parsed = envelope.safeParse(parseJson(text, path));
-  if (!parsed.success) throw damaged(path, 'is no manifest', parsed.error);
-  const { manifest } = parsed.data;
+  const parsed = v.safeParse(envelope, parseJson(text, path));
+  if (!parsed.success) throw damaged(path, 'is no manifest', shapeError(parsed.issues));
+  const { manifest } = parsed.output;
   if (text !== render(manifest)) throw damaged(path, 'does not have the digest that it names');
   const version = manifest['version'];
   if (manifest['format'] === 'vbackup-manifest' && typeof version === 'number' && version > 1) {
@@ -31,9 +32,12 @@ function decodeManifest(text: string, path: string): Manifest {
       cure: 'use a newer vbackup',
     });
   }
-  const checked = manifestSchema.safeParse(manifest);
-  if (!checked.success) throw damaged(path, z.prettifyError(checked.error).replaceAll('\n', ' '), checked.error);
-  return checked.data;
+  const checked = v.safeParse(manifestSchema, manifest);
+  if (!checked.success) {
+    const fault = shapeError(checked.issues);
+    throw damaged(path, fault.message, fault);
+  }
+  return checked.output;
 }
 
 /** @throws VBackupError VB_MANIFEST_DAMAGED, VB_REPOSITORY_VERSION, VB_IO, VB_ACCESS_DENIED */

@@ -1,5 +1,5 @@
-import { z } from 'zod';
-import type { JsonValue } from '../../hypervisor/index.js';
+import * as v from 'valibot';
+import type { JsonObject } from '../../hypervisor/index.js';
 import type { Manifest } from '../manifest.js';
 import { ID_PATTERN } from './names.js';
 
@@ -19,39 +19,40 @@ const FULL_REASONS = [
   'other-disk',
 ] as const;
 
-const json: z.ZodType<JsonValue> = z.lazy(() =>
-  z.union([z.string(), z.number(), z.boolean(), z.null(), z.array(json), z.record(z.string(), json)]),
+/** A JSON object, as checkpoints and journal entries are. It was made by `JSON.parse`, so that all in it is JSON. */
+export const jsonObject = v.custom<JsonObject>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'Invalid type: Expected Object',
 );
 
-/** A JSON object, as checkpoints and journal entries are. */
-export const jsonObject = z.record(z.string(), json);
-
 /** Stays inside the folder that it is relative to. */
-const relativePath = z
-  .string()
-  .min(1)
-  .refine(
+const relativePath = v.pipe(
+  v.string(),
+  v.minLength(1),
+  v.check(
     (path) => !path.startsWith('/') && path.split('/').every((part) => part !== '' && part !== '..' && part !== '.'),
-  );
+  ),
+);
 
-const length = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
-const level = z.enum(['full', 'inc', 'diff', 'copy']);
-const reason = z.enum(FULL_REASONS).optional();
+const length = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+const level = v.picklist(['full', 'inc', 'diff', 'copy']);
+const reason = v.optional(v.picklist(FULL_REASONS));
 
-const audit = z
-  .object({ shares: z.number().int().positive(), share: length, length })
-  .refine(({ shares, share }) => share < shares);
+const audit = v.pipe(
+  v.object({ shares: v.pipe(v.number(), v.safeInteger(), v.minValue(1)), share: length, length }),
+  v.check(({ shares, share }) => share < shares),
+);
 
-const disk = z.object({
-  name: z.string().regex(/^[A-Za-z0-9_-]+$/),
-  id: z.string().min(1),
-  label: z.string(),
+const disk = v.object({
+  name: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]+$/)),
+  id: v.pipe(v.string(), v.minLength(1)),
+  label: v.string(),
   size: length,
   level,
   reason,
-  detail: z.string().optional(),
-  method: z.string(),
-  audit: audit.optional(),
+  detail: v.optional(v.string()),
+  method: v.string(),
+  audit: v.optional(audit),
   file: relativePath,
   index: relativePath,
   readLength: length,
@@ -59,25 +60,25 @@ const disk = z.object({
   storedLength: length,
 });
 
-const file = z.object({ path: relativePath, size: length, sha256: z.string().regex(/^[0-9a-f]{64}$/) });
+const file = v.object({ path: relativePath, size: length, sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)) });
 
 /** Version 1 of the manifest. Keys that it does not know are ignored. */
-export const manifestSchema: z.ZodType<Manifest> = z.object({
-  format: z.literal('vbackup-manifest'),
-  version: z.literal(1),
-  id: z.string().regex(ID_PATTERN),
-  time: z.iso.datetime(),
+export const manifestSchema: v.GenericSchema<unknown, Manifest> = v.object({
+  format: v.literal('vbackup-manifest'),
+  version: v.literal(1),
+  id: v.pipe(v.string(), v.regex(ID_PATTERN)),
+  time: v.pipe(v.string(), v.isoTimestamp(), v.endsWith('Z')),
   level,
   reason,
-  parent: z.string().regex(ID_PATTERN).nullable(),
-  after: z.string().regex(ID_PATTERN).optional(),
+  parent: v.nullable(v.pipe(v.string(), v.regex(ID_PATTERN))),
+  after: v.optional(v.pipe(v.string(), v.regex(ID_PATTERN))),
   chain: relativePath,
-  checkpointName: z.string().min(1),
-  hypervisor: z.string().min(1),
-  guest: z.object({ id: z.string().min(1), name: z.string(), kind: z.enum(['machine', 'disk']) }),
-  checkpoint: jsonObject.nullable(),
-  compression: z.enum(['lz4', 'none']),
-  disks: z.array(disk).min(1),
-  files: z.array(file),
-  tool: z.object({ name: z.literal('vbackup'), version: z.string() }),
+  checkpointName: v.pipe(v.string(), v.minLength(1)),
+  hypervisor: v.pipe(v.string(), v.minLength(1)),
+  guest: v.object({ id: v.pipe(v.string(), v.minLength(1)), name: v.string(), kind: v.picklist(['machine', 'disk']) }),
+  checkpoint: v.nullable(jsonObject),
+  compression: v.picklist(['lz4', 'none']),
+  disks: v.pipe(v.array(disk), v.minLength(1)),
+  files: v.array(file),
+  tool: v.object({ name: v.literal('vbackup'), version: v.string() }),
 });

@@ -1,7 +1,8 @@
 import { link, readdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { VBackupError } from '../../errors/index.js';
+import { shapeError } from '../../errors/shape-fault.js';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { ignoringMissing, makeDirectory, syncDirectory, writeDurably } from '../../storage/durable.js';
 import { systemCode, withIo } from '../../storage/io-error.js';
@@ -14,10 +15,10 @@ import { ID_PATTERN, randomId } from './names.js';
 export const DESCRIPTION_NAME = 'vbackup.json';
 const REPOSITORY_VERSION = 1;
 
-const description = z.object({
-  format: z.literal('vbackup-repository'),
-  version: z.number().int().positive(),
-  id: z.string().regex(ID_PATTERN),
+const description = v.object({
+  format: v.literal('vbackup-repository'),
+  version: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  id: v.pipe(v.string(), v.regex(ID_PATTERN)),
 });
 
 export interface OpenRepositoryOptions extends WithSignal {
@@ -51,17 +52,19 @@ const readDescription = (path: string): Promise<string | null> =>
   withIo(`cannot open the repository ${path}`, () => ignoringMissing(() => readFile(path, 'utf8')));
 
 function parse(text: string, path: string): string {
-  const parsed = description.safeParse(parseJson(text));
+  const parsed = v.safeParse(description, parseJson(text));
   if (!parsed.success) {
-    throw new VBackupError('VB_REPOSITORY_DAMAGED', `${path} does not describe a repository`, { cause: parsed.error });
+    throw new VBackupError('VB_REPOSITORY_DAMAGED', `${path} does not describe a repository`, {
+      cause: shapeError(parsed.issues),
+    });
   }
-  if (parsed.data.version > REPOSITORY_VERSION) {
-    const detail = `version ${parsed.data.version}, newer than ${REPOSITORY_VERSION}`;
+  if (parsed.output.version > REPOSITORY_VERSION) {
+    const detail = `version ${parsed.output.version}, newer than ${REPOSITORY_VERSION}`;
     throw new VBackupError('VB_REPOSITORY_VERSION', `repository ${path} has ${detail}`, {
       cure: 'use a newer vbackup',
     });
   }
-  return parsed.data.id;
+  return parsed.output.id;
 }
 
 /** By link(2), so that of two who make it at once one wins and both open the same. */

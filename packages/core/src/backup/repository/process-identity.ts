@@ -1,23 +1,23 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { systemCode } from '../../storage/io-error.js';
 
 /** Who holds a lock: a process that is not mixed up with a later one of the same number. */
-export const processIdentity = z.object({
-  host: z.string(),
+export const processIdentity = v.object({
+  host: v.string(),
   /** machine-id(5): hosts may share a name; null where the system has none. */
-  machineId: z.string().nullable().default(null),
+  machineId: v.optional(v.nullable(v.string()), null),
   /** Changes with every boot; null where the system does not say. */
-  bootId: z.string().nullable(),
+  bootId: v.nullable(v.string()),
   /** Process numbers mean something only inside it; null where the system has none. */
-  pidNamespace: z.string().nullable(),
-  pid: z.number().int().positive(),
+  pidNamespace: v.nullable(v.string()),
+  pid: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
   /** Ticks since boot (proc(5), /proc/pid/stat, field 22); null where the system does not say. */
-  startTime: z.string().nullable(),
+  startTime: v.nullable(v.string()),
 });
 
-export type ProcessIdentity = z.infer<typeof processIdentity>;
+export type ProcessIdentity = v.InferOutput<typeof processIdentity>;
 
 /** This process. */
 export function ownIdentity(): ProcessIdentity {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { readUInt64BE, writeUInt64BE } from '../../bytes/index.js';
 import { VBackupError } from '../../errors/index.js';
 
@@ -65,7 +65,7 @@ export function layoutOf(size: number): OverlayLayout {
   };
 }
 
-const headerText = z.object({ base: z.string(), disk: z.string() });
+const headerText = v.object({ base: v.string(), disk: v.string() });
 
 /** @throws VBackupError VB_INVALID_ARGUMENT when the names are too long for a header */
 export function encodeHeader(header: OverlayHeader): Buffer {
@@ -98,9 +98,9 @@ export function decodeHeader(bytes: Buffer): OverlayHeader {
   return { id, disk, size: readUInt64BE(bytes, 16), overlayId: Buffer.from(bytes.subarray(24, 24 + ID_LENGTH)) };
 }
 
-function parseText(text: string): z.infer<typeof headerText> {
+function parseText(text: string): v.InferOutput<typeof headerText> {
   try {
-    return headerText.parse(JSON.parse(text));
+    return v.parse(headerText, JSON.parse(text));
   } catch {
     throw damaged('its header does not say what it belongs to');
   }

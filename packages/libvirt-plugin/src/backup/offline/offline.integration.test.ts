@@ -4,7 +4,7 @@ import { connectPlugin, type Hypervisor, type Manifest, registerPlugin, type War
 import { requireTools } from '@vbackup/core/testing';
 import { LIBVIRT_LAB_TOOLS, type LibvirtLab, startLibvirtLab } from '@vbackup/lab';
 import { container } from 'tsyringe';
-import { z } from 'zod';
+import * as v from 'valibot';
 import { libvirtPlugin } from '../../plugin.js';
 import { MemoryJournal, request } from '../../testing/fixture.js';
 import { ModelGuest } from '../../testing/model-guest.js';
@@ -221,7 +221,7 @@ describe('backups of a guest that is off', function () {
         await guest.domain.start();
       }
       await hypervisor.recover(leftover);
-      const folders = z.object({ folders: z.array(z.string()) }).parse(journal.entries[0]).folders;
+      const folders = v.parse(v.object({ folders: v.array(v.string()) }), journal.entries[0]).folders;
       assert.deepEqual(
         folders.map((folder) => existsSync(folder)),
         [false, false, false],
