@@ -113,12 +113,40 @@ describe('bin/vbackup.mjs', () => {
       '@vbackup/core/vma/',
       '@vbackup/core/backup/archive/',
       '@vbackup/core/nbd/client',
+      '@vbackup/core/sparse-stream/decoder',
+      '@vbackup/core/sparse-stream/scan',
+      '@vbackup/xen-plugin',
+      '@vbackup/libvirt-plugin',
+      'koffi',
+      'tsyringe',
+      'reflect-metadata',
     ];
     assert.deepEqual(
       loaded.filter((name) => surplus.some((each) => name.startsWith(each))),
       [],
     );
   });
+
+  for (const name of ['xen', 'libvirt']) {
+    it(`loads with the plugin ${name} the rooms of the core that it uses, never the whole`, async () => {
+      const { out } = await shell(
+        `"$0" --import '${LOADED}' -e "import('${import.meta.resolve(`@vbackup/${name}-plugin`)}')"`,
+      );
+      const loaded = (/^loaded: (.*)$/m.exec(out)?.[1] ?? '').split(' ');
+      assert.ok(loaded.includes(`@vbackup/${name}-plugin/plugin`), out);
+      const surplus = [
+        '@vbackup/core/index',
+        '@vbackup/core/backup/run-',
+        '@vbackup/core/serve/',
+        '@vbackup/core/vma/',
+        'tsyringe',
+      ];
+      assert.deepEqual(
+        loaded.filter((each) => surplus.some((part) => each.startsWith(part))),
+        [],
+      );
+    });
+  }
 
   it('ends with 2 and a suggestion for a misspelt command', async () => {
     const { code, out, err } = await run(['lsit']);

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Hypervisor, HypervisorPlugin, PluginDescription } from '@vbackup/core';
+import type { ConnectContext, Hypervisor, HypervisorPlugin, PluginDescription } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
 import type { DependencyContainer } from 'tsyringe';
 import { BUILT_IN_PLUGINS } from './built-in-plugins.js';
@@ -53,12 +53,22 @@ export class Plugins {
 
   /** The caller disposes what it gets. */
   async connect(name: string, { flags, signal, onWarning }: ConnectRequest): Promise<Hypervisor> {
-    const plugin = await this.#load(name);
+    const plain = await this.#loadPlain(name);
+    const plugin = plain ?? (await this.#load(name));
     const { pluginValues } = await import('./configuration/plugin-values.js');
-    const { parseOptions } = await import('@vbackup/core/hypervisor');
+    const { parseOptions } = await import('@vbackup/core/hypervisor/option-values');
     const sources = { world: this.#world, configuration: await this.#configuration(), flags, signal };
     const values = parseOptions(plugin, await pluginValues(plugin, sources));
+    if (plain !== undefined) return await plain.connect(values, new PlainContext(signal, onWarning));
     return await plugin.connect(values, { container: await this.#container(), signal, onWarning });
+  }
+
+  /** A plugin that comes with vbackup and has no parts, unless a path in the configuration stands in for it. */
+  async #loadPlain(name: string): Promise<HypervisorPlugin | undefined> {
+    const builtIn = Object.hasOwn(BUILT_IN_PLUGINS, name) ? BUILT_IN_PLUGINS[name] : undefined;
+    if (builtIn === undefined || builtIn.hasParts) return undefined;
+    const { plugins: paths } = await this.#configuration();
+    return Object.hasOwn(paths, name) ? undefined : builtIn.load();
   }
 
   /**
@@ -77,5 +87,20 @@ export class Plugins {
       const here = dirname(fileURLToPath(import.meta.url));
       return await loadPlugin(name, { builtIn, paths, from: here }, container);
     }
+  }
+}
+
+/** What a plugin without parts is connected with. */
+class PlainContext implements ConnectContext {
+  readonly signal: AbortSignal;
+  readonly onWarning: ConnectRequest['onWarning'];
+
+  constructor(signal: AbortSignal, onWarning: ConnectRequest['onWarning']) {
+    this.signal = signal;
+    this.onWarning = onWarning;
+  }
+
+  get container(): never {
+    throw new VBackupError('VB_INTERNAL', 'a plugin without parts asks for the container');
   }
 }

@@ -1,5 +1,5 @@
 import type { Diagnosis, WithSignal } from '@vbackup/core';
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { isLibvirtError, type LibvirtConnection, type Version } from './connection/index.js';
 import { canBackUp } from './xml/domain-capabilities.js';
 

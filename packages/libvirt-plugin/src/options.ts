@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path';
-import { type OptionValues, VBackupError } from '@vbackup/core';
+import type { OptionValues } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { shapeFault, shapePath } from '@vbackup/core/errors/shape-fault';
 import * as v from 'valibot';
 

@@ -1,13 +1,5 @@
-import {
-  type AllocationExtent,
-  alignOutward,
-  type BlockReader,
-  clip,
-  coalesce,
-  type Extent,
-  endOf,
-  type WithSignal,
-} from '@vbackup/core';
+import type { AllocationExtent, BlockReader, Extent, WithSignal } from '@vbackup/core';
+import { alignOutward, clip, coalesce, endOf } from '@vbackup/core/extent';
 import type { BlockMap } from './block-map.js';
 
 /** Whoever reads an increment may round it to blocks of up to this length. */

@@ -1,4 +1,7 @@
-import { coalesce, type Extent, ProtocolError, readUInt64BE } from '@vbackup/core';
+import type { Extent } from '@vbackup/core';
+import { readUInt64BE } from '@vbackup/core/bytes';
+import { ProtocolError } from '@vbackup/core/errors';
+import { coalesce } from '@vbackup/core/extent';
 
 /** The disk is allocated in blocks of this many bytes, and these are allocated; ascending and disjoint. */
 export interface BlockMap {

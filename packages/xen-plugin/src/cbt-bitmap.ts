@@ -1,4 +1,5 @@
-import { type Extent, VBackupError } from '@vbackup/core';
+import type { Extent } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 
 /** XenAPI, `VDI.list_changed_blocks`: one bit stands for this many bytes of the disk. */
 export const CBT_BLOCK_LENGTH = 64 * 1024;

@@ -1,5 +1,5 @@
 import type { Changes, FullReason, WithSignal } from '@vbackup/core';
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { Tracking } from './change-tracking.js';
 import type { CheckpointDisk, XenCheckpoint } from './checkpoint.js';
 import { messageOf, XenApiError } from './errors.js';

@@ -1,4 +1,5 @@
-import { type Checkpoint, VBackupError } from '@vbackup/core';
+import type { Checkpoint } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 
 const CheckpointSchema = v.object({

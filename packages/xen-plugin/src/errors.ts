@@ -1,4 +1,5 @@
-import { type ErrorCode, VBackupError, type VBackupErrorOptions } from '@vbackup/core';
+import type { ErrorCode, VBackupErrorOptions } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { Redactor } from './redactor.js';
 
 /**

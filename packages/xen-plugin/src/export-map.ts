@@ -1,4 +1,6 @@
-import { ByteQueue, UnsupportedError, VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { ByteQueue } from '@vbackup/core/bytes';
+import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
 import { type BlockMap, parseBlockMap } from './block-map.js';
 import type { XenSession } from './session.js';
 import { XenTask } from './task.js';

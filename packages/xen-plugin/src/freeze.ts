@@ -1,4 +1,5 @@
-import { type Guest, type Journal, VBackupError, type WithSignal } from '@vbackup/core';
+import type { Guest, Journal, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 import { whenIdle } from './busy.js';
 import { isApiError, XenApiError } from './errors.js';

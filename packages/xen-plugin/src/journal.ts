@@ -1,4 +1,5 @@
-import { type JsonObject, VBackupError } from '@vbackup/core';
+import type { JsonObject } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 
 /** What is about to be done on the pool, noted before it is. Everything is named by uuid: references may change. */

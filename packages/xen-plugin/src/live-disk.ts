@@ -1,4 +1,5 @@
-import { type Guest, VBackupError, type Warning, type WithSignal } from '@vbackup/core';
+import type { Guest, Warning, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { missingOperations } from './busy.js';
 import {
   NULL_REF,

@@ -1,4 +1,5 @@
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 import { isApiError } from './errors.js';
 import type { LiveDisk } from './live-disk.js';

@@ -1,10 +1,5 @@
-import {
-  abortError,
-  type BlockReader,
-  type NbdConnectOptions,
-  type OpenDiskOptions,
-  VBackupError,
-} from '@vbackup/core';
+import type { BlockReader, NbdConnectOptions, OpenDiskOptions } from '@vbackup/core';
+import { abortError, VBackupError } from '@vbackup/core/errors';
 import type { XenContext } from './context.js';
 import { messageOf } from './errors.js';
 import { insecureNbd, nbdEncryption, nbdRecords } from './nbd-access.js';

@@ -1,10 +1,5 @@
-import {
-  type ConnectContext,
-  type Hypervisor,
-  type HypervisorPlugin,
-  NbdClient,
-  type OptionValues,
-} from '@vbackup/core';
+import type { ConnectContext, Hypervisor, HypervisorPlugin, OptionValues } from '@vbackup/core';
+import { NbdClient } from '@vbackup/core/nbd/device';
 import type { DependencyContainer } from 'tsyringe';
 import { XEN_DESCRIPTION } from './description.js';
 import { XenHypervisor } from './hypervisor.js';

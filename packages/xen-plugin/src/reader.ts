@@ -1,11 +1,5 @@
-import {
-  type BlockLimits,
-  type BlockReader,
-  type Extent,
-  type OpenDiskOptions,
-  VBackupError,
-  type WithSignal,
-} from '@vbackup/core';
+import type { BlockLimits, BlockReader, Extent, OpenDiskOptions, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { withAllocation } from './allocation.js';
 import type { BlockMap } from './block-map.js';
 import type { XenContext } from './context.js';

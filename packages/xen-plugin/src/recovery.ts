@@ -1,4 +1,5 @@
-import { type Leftover, VBackupError, type WithSignal } from '@vbackup/core';
+import type { Leftover, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 import { isApiError } from './errors.js';
 import type { JournalEntry, MadeEntry } from './journal.js';

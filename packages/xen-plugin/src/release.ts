@@ -1,4 +1,5 @@
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { whenIdle } from './busy.js';
 import { isApiError, isGone } from './errors.js';
 import type { MadeEntry } from './journal.js';

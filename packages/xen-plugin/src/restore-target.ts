@@ -1,4 +1,5 @@
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { RefSchema, type SrRecord, SrSchema } from './records.js';
 import { isUuid } from './selector.js';
 import type { XenSession } from './session.js';

@@ -1,12 +1,6 @@
-import {
-  type BlockLimits,
-  type BlockWriter,
-  endOf,
-  type OpenTarget,
-  type TargetSpecification,
-  VBackupError,
-  type WithSignal,
-} from '@vbackup/core';
+import type { BlockLimits, BlockWriter, OpenTarget, TargetSpecification, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { endOf } from '@vbackup/core/extent';
 import type { XenContext } from './context.js';
 import { messageOf } from './errors.js';
 import { IntSchema, RefSchema } from './records.js';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { abortError } from '@vbackup/core';
+import { abortError } from '@vbackup/core/errors';
 
 export interface RetryPlan {
   /** How often the work is tried in all. */

@@ -1,4 +1,5 @@
-import { type Guest, VBackupError, type WithSignal } from '@vbackup/core';
+import type { Guest, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { isGone } from './errors.js';
 import { RefSchema, RefsSchema, VdiSchema, type VmRecord, VmSchema } from './records.js';
 import type { XenSession } from './session.js';

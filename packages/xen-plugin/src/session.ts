@@ -1,5 +1,5 @@
 import { setInterval } from 'node:timers/promises';
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { shapePath } from '@vbackup/core/errors/shape-fault';
 import * as v from 'valibot';
 import { isApiError, messageOf } from './errors.js';

@@ -1,15 +1,15 @@
-import {
-  type Changes,
-  type Checkpoint,
-  type ConfigurationFile,
-  type Guest,
-  type OpenDiskOptions,
-  type Snapshot,
-  type SnapshotDisk,
-  type SnapshotRequest,
-  VBackupError,
-  type WithSignal,
+import type {
+  Changes,
+  Checkpoint,
+  ConfigurationFile,
+  Guest,
+  OpenDiskOptions,
+  Snapshot,
+  SnapshotDisk,
+  SnapshotRequest,
+  WithSignal,
 } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { enableTracking, type Tracking, trackingOf } from './change-tracking.js';
 import { changesSince } from './changes.js';
 import { makeCheckpoint, parseCheckpoint, type XenCheckpoint } from './checkpoint.js';

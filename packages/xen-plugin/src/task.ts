@@ -1,4 +1,5 @@
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type * as v from 'valibot';
 import { apiError, isGone } from './errors.js';
 import { NothingSchema, RefSchema, TaskSchema } from './records.js';

@@ -1,4 +1,6 @@
-import { clip, coalesce, type Extent, endOf, splitAt, writeUInt64LE } from '@vbackup/core';
+import type { Extent } from '@vbackup/core';
+import { writeUInt64LE } from '@vbackup/core/bytes';
+import { clip, coalesce, endOf, splitAt } from '@vbackup/core/extent';
 
 /** Long enough that headers cost nothing, short enough for the receiver's memory. */
 export const UPLOAD_CHUNK_LENGTH = 4 * 1024 * 1024;

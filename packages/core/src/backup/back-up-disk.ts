@@ -1,6 +1,6 @@
 import { type Extent, totalLength, unite } from '../extent/index.js';
 import type { Warning } from '../hypervisor/index.js';
-import { pacedReader } from '../pace/index.js';
+import { pacedReader } from '../pace/paced.js';
 import { CompareWriter } from './compare/compare-writer.js';
 import { copyDisk } from './copy/copy-disk.js';
 import type { PlanOptions } from './copy/plan-copy.js';

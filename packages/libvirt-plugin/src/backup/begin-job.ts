@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { type SnapshotRequest, VBackupError, type WithSignal } from '@vbackup/core';
+import type { SnapshotRequest, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { type CheckpointOwner, newCheckpointXml } from '../checkpoint/index.js';
 import { isLibvirtError, LibvirtError } from '../connection/index.js';
 import { jobXml } from '../job/index.js';

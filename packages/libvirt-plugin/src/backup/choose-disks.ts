@@ -1,4 +1,5 @@
-import { VBackupError, type Warning } from '@vbackup/core';
+import type { Warning } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { chooseDisk, type DiskChoice, type DomainDescription } from '../domain/index.js';
 
 export type ReadChoice = Extract<DiskChoice, { readonly kind: 'tracked' | 'untracked' }>;

@@ -1,6 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { type ConfigurationFile, imageRecord, RestoreNote, VBackupError, type WithSignal } from '@vbackup/core';
+import type { ConfigurationFile, WithSignal } from '@vbackup/core';
+import { imageRecord } from '@vbackup/core/backup/saved-images';
+import { VBackupError } from '@vbackup/core/errors';
+import { RestoreNote } from '@vbackup/core/storage';
 import type { LibvirtConnection } from '../connection/index.js';
 import type { BootFile, DomainDescription } from '../domain/index.js';
 import type { ReadChoice } from './choose-disks.js';

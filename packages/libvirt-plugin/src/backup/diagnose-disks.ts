@@ -1,4 +1,5 @@
-import { type Diagnosis, VBackupError, type WithSignal } from '@vbackup/core';
+import type { Diagnosis, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { LibvirtConnection } from '../connection/index.js';
 import type { LibvirtContext } from './context.js';
 import { remoteAccess } from './job-access.js';

@@ -1,4 +1,5 @@
-import { type Guest, VBackupError, type WithSignal } from '@vbackup/core';
+import type { Guest, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { type DomainFacts, isLibvirtError, type LibvirtConnection } from '../connection/index.js';
 import { type DomainQuestion, parseDomain, questionsOf } from '../domain/index.js';
 import { guestId } from './guest-id.js';

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
-import { loadNbdUri, type NbdAddress, type NbdTls, UnsupportedError, VBackupError } from '@vbackup/core';
+import type { NbdAddress, NbdTls } from '@vbackup/core';
+import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
+import { loadNbdUri } from '@vbackup/core/nbd/device';
 import type { JobServer } from '../job/index.js';
 import type { LibvirtOptions, RemoteNbdOptions } from '../options.js';
 import type { GuestPlace } from './guest-id.js';

@@ -1,4 +1,5 @@
-import { type JsonObject, VBackupError } from '@vbackup/core';
+import type { JsonObject } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 
 const domain = v.string();

@@ -1,6 +1,7 @@
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { LibvirtConnection, MonitorRequest } from '../connection/index.js';
 import { endingOf, type LostJob, parseAnswer, parseState, type QemuState } from '../job/index.js';
 import type { LibvirtContext } from './context.js';

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Journal, VBackupError, type WithSignal } from '@vbackup/core';
+import type { Journal, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { isLibvirtError } from '../connection/index.js';
 import type { LibvirtContext } from './context.js';
 import { domainOrNull } from './release.js';

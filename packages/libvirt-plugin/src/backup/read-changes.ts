@@ -1,4 +1,5 @@
-import { type Changes, clip, coalesce, type Extent, ExtentList, type WithSignal } from '@vbackup/core';
+import type { Changes, Extent, WithSignal } from '@vbackup/core';
+import { clip, coalesce, ExtentList } from '@vbackup/core/extent';
 import { type Base, changesWithoutBitmap, shrunk } from './base.js';
 import type { JobExport } from './context.js';
 

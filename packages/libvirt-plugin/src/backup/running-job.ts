@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { isLibvirtError, type JobFacts, type LibvirtConnection } from '../connection/index.js';
 import { parseJob, type RunningJob } from '../job/index.js';
 import type { JobEntry } from './journal.js';

@@ -1,15 +1,15 @@
-import {
-  type Checkpoint,
-  type ConfigurationFile,
-  type Guest,
-  type NbdConnectOptions,
-  type OpenDiskOptions,
-  type Snapshot,
-  type SnapshotDisk,
-  type SnapshotRequest,
-  VBackupError,
-  type WithSignal,
+import type {
+  Checkpoint,
+  ConfigurationFile,
+  Guest,
+  NbdConnectOptions,
+  OpenDiskOptions,
+  Snapshot,
+  SnapshotDisk,
+  SnapshotRequest,
+  WithSignal,
 } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import {
   checkpointName,
   checkpointRecord,

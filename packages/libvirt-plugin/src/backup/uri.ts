@@ -1,4 +1,5 @@
-import { UnsupportedError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { UnsupportedError } from '@vbackup/core/errors';
 import type { LibvirtConnection } from '../connection/index.js';
 
 /** Transports of libvirt that lead to another machine, or may (uri.html, "Remote URI format"). */

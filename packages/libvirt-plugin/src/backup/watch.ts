@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { LibvirtContext } from './context.js';
 import type { JobEntry } from './journal.js';
 import { domainOrNull, resumeAfterFullScratch } from './release.js';

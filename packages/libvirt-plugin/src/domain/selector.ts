@@ -1,4 +1,4 @@
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 
 /** One way to understand a selector. */
 export interface DomainQuestion {

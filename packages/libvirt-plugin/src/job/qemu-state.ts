@@ -1,4 +1,4 @@
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { shapeFault } from '@vbackup/core/errors/shape-fault';
 import * as v from 'valibot';
 import type { MonitorRequest } from '../connection/index.js';

@@ -1,6 +1,6 @@
 import { access } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { SavedDomain } from './saved-domain.js';
 
 /** A file of the backup that is written beside the disks. */

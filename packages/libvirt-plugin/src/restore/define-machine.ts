@@ -1,5 +1,7 @@
 import { join } from 'node:path';
-import { type DefinedMachine, VBackupError, type WithSignal, writeDurably } from '@vbackup/core';
+import type { DefinedMachine, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { writeDurably } from '@vbackup/core/storage';
 import type { LibvirtContext } from '../backup/context.js';
 import { isOurs } from '../checkpoint/index.js';
 import type { DomainFacts, LibvirtConnection } from '../connection/index.js';

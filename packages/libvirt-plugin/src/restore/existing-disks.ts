@@ -1,11 +1,6 @@
-import {
-  type ExistingDisk,
-  type ExistingDisksRequest,
-  openImageDevice,
-  UnsupportedError,
-  VBackupError,
-  type WithSignal,
-} from '@vbackup/core';
+import type { ExistingDisk, ExistingDisksRequest, WithSignal } from '@vbackup/core';
+import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
+import { openImageDevice } from '@vbackup/core/qemu';
 import type { LibvirtContext } from '../backup/context.js';
 import { findGuest } from '../backup/find-guest.js';
 import { parseGuestId } from '../backup/guest-id.js';

@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type ImageInfo, VBackupError, type WithSignal } from '@vbackup/core';
+import type { ImageInfo, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { ImageTools } from '../backup/offline/image-tools.js';
 import type { DomainFacts, LibvirtConnection } from '../connection/index.js';
 import { type DiskImage, parseDomain } from '../domain/index.js';

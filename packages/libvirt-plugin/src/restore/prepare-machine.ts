@@ -1,11 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import {
-  type MachineRequest,
-  type PreparedMachine,
-  UnsupportedError,
-  VBackupError,
-  type WithSignal,
-} from '@vbackup/core';
+import type { MachineRequest, PreparedMachine, WithSignal } from '@vbackup/core';
+import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
 import type { LibvirtContext } from '../backup/context.js';
 import { remoteUri } from '../backup/uri.js';
 import { emptiedDrives, missingFiles, placeBootFiles } from './boot-files.js';

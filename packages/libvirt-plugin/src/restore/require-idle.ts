@@ -1,4 +1,5 @@
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { DomainFacts, LibvirtConnection } from '../connection/index.js';
 
 /**

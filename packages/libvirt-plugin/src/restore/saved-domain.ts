@@ -1,4 +1,5 @@
-import { type ConfigurationFile, VBackupError } from '@vbackup/core';
+import type { ConfigurationFile } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 import { type DomainDescription, parseDomain } from '../domain/index.js';
 

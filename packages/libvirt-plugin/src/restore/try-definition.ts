@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { isLibvirtError, type LibvirtConnection } from '../connection/index.js';
 
 /**

@@ -1,4 +1,4 @@
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import { DOMParser, type Element, MIME_TYPE } from '@xmldom/xmldom';
 
 /** libvirt hands out at most 4 MiB of text in one answer (VIR_NET_MESSAGE_STRING_MAX). */

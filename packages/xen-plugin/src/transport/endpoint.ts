@@ -1,4 +1,4 @@
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 
 /** Where a XenAPI host listens. `host` is a name or an IP literal without brackets. */
 export interface XapiEndpoint {

@@ -1,4 +1,4 @@
-import { abortError, VBackupError } from '@vbackup/core';
+import { abortError, VBackupError } from '@vbackup/core/errors';
 import { messageOf } from '../errors.js';
 import type { Redactor } from '../redactor.js';
 import { endpointText, type XapiEndpoint } from './endpoint.js';

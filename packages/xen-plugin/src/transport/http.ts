@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import https, { type Agent } from 'node:https';
-import { abortError, VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { abortError, VBackupError } from '@vbackup/core/errors';
 import { type FaultContext, httpFault, transportFault } from './faults.js';
 import type { HttpExchange, HttpRequestOptions } from './transport.js';
 

@@ -1,4 +1,4 @@
-import { UnsupportedError, VBackupError } from '@vbackup/core';
+import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
 import { endpointOf, endpointText, type XapiEndpoint } from './endpoint.js';
 import type { FaultContext } from './faults.js';
 import { type HttpAnswer, openExchange } from './http.js';

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Agent, RequestOptions } from 'node:https';
 import https from 'node:https';
-import { UnsupportedError, VBackupError } from '@vbackup/core';
+import { UnsupportedError, VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 import { apiError } from '../errors.js';
 import { type FaultContext, transportFault } from './faults.js';

@@ -2,7 +2,8 @@ import https from 'node:https';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
-import { systemRoots, VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
+import { systemRoots } from '@vbackup/core/nbd/system-roots';
 import { endpointText, type XapiEndpoint } from './endpoint.js';
 
 /** How a host proves that it is the one the user meant. With neither field: by the roots of the system. */

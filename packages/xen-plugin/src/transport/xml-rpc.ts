@@ -1,5 +1,5 @@
 import type { Agent } from 'node:https';
-import { VBackupError } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 import xmlrpc from 'xmlrpc';
 import { apiError } from '../errors.js';

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { VBackupError } from '../../errors/index.js';
-import { encodeFrameHeader, FRAME_HEADER_LENGTH, TERMINATOR } from '../../sparse-stream/index.js';
+import { encodeFrameHeader, FRAME_HEADER_LENGTH, TERMINATOR } from '../../sparse-stream/frame-header.js';
 import { readFully } from '../../storage/durable.js';
 import { ioError } from '../../storage/io-error.js';
 import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';

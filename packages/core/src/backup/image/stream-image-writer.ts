@@ -1,12 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { WithSignal } from '../../hypervisor/index.js';
-import {
-  type EncodedFrame,
-  FRAME_HEADER_LENGTH,
-  SparseStreamEncoder,
-  type StreamOptions,
-} from '../../sparse-stream/index.js';
+import { type EncodedFrame, SparseStreamEncoder } from '../../sparse-stream/encoder.js';
+import { FRAME_HEADER_LENGTH } from '../../sparse-stream/frame-header.js';
+import type { StreamOptions } from '../../sparse-stream/meta.js';
 import { AppendFile } from '../../storage/append-file.js';
 import { PARTIAL_SUFFIX, publish, syncDirectory } from '../../storage/durable.js';
 import { DIGEST_LENGTH, type DigestAlgorithm } from '../frame-digest/digest-algorithm.js';

@@ -1,4 +1,4 @@
-import { FRAME_HEADER_LENGTH, TERMINATOR } from '../../sparse-stream/index.js';
+import { FRAME_HEADER_LENGTH, TERMINATOR } from '../../sparse-stream/frame-header.js';
 import type { FrameRecord } from '../frame-index/frame-record.js';
 
 /** Frames that lie next to each other in the file, and are read in one piece. */

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { SlotPool } from '../../memory/slot-pool.js';
-import { encodeFrameHeader, FRAME_HEADER_LENGTH } from '../../sparse-stream/index.js';
+import { encodeFrameHeader, FRAME_HEADER_LENGTH } from '../../sparse-stream/frame-header.js';
 import { readFully } from '../../storage/durable.js';
 import { frameLengthOf } from '../copy/geometry.js';
 import type { OnEvent } from '../events.js';

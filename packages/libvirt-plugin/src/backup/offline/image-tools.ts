@@ -1,16 +1,5 @@
-import {
-  addBitmap,
-  type BitmapEdit,
-  type ImageInfo,
-  type ImageInfoOptions,
-  imageInfo,
-  type NbdAddress,
-  QemuNbd,
-  qemuVersion,
-  removeBitmap,
-  removeQemuFolder,
-  type WithSignal,
-} from '@vbackup/core';
+import type { BitmapEdit, ImageInfo, ImageInfoOptions, NbdAddress, WithSignal } from '@vbackup/core';
+import { addBitmap, imageInfo, QemuNbd, qemuVersion, removeBitmap, removeQemuFolder } from '@vbackup/core/qemu';
 
 /** What is done to images that no domain has open. */
 export interface ImageTools {

@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path';
-import { type DirtyBitmap, VBackupError, type Warning, type WithSignal } from '@vbackup/core';
+import type { DirtyBitmap, Warning, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { DomainDescription, DomainDisk } from '../../domain/index.js';
 import type { ChosenDisks, ReadChoice } from '../choose-disks.js';
 import type { ImageTools } from './image-tools.js';

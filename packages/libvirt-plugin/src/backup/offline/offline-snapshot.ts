@@ -1,11 +1,5 @@
-import {
-  type Checkpoint,
-  type ConfigurationFile,
-  type Snapshot,
-  type SnapshotDisk,
-  VBackupError,
-  type WithSignal,
-} from '@vbackup/core';
+import type { Checkpoint, ConfigurationFile, Snapshot, SnapshotDisk, WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { LibvirtContext } from '../context.js';
 import type { OfflineEntry } from '../journal.js';
 import type { ImageExport } from './image-export.js';

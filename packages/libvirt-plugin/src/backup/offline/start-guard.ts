@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { VBackupError, type WithSignal } from '@vbackup/core';
+import type { WithSignal } from '@vbackup/core';
+import { VBackupError } from '@vbackup/core/errors';
 import type { DomainFacts, LibvirtConnection } from '../../connection/index.js';
 import type { LibvirtContext } from '../context.js';
 import { domainOrNull } from '../release.js';

@@ -1,11 +1,5 @@
-import {
-  type Checkpoint,
-  type ConfigurationFile,
-  newQemuFolder,
-  type Snapshot,
-  type SnapshotDisk,
-  type WithSignal,
-} from '@vbackup/core';
+import type { Checkpoint, ConfigurationFile, Snapshot, SnapshotDisk, WithSignal } from '@vbackup/core';
+import { newQemuFolder } from '@vbackup/core/qemu';
 import { checkpointName, checkpointRecord, makeUlid, redefinitionXml } from '../../checkpoint/index.js';
 import type { LibvirtConnection } from '../../connection/index.js';
 import type { Base } from '../base.js';
