@@ -34,7 +34,7 @@ async function backUp(job: BackupJob): Promise<BackupSummary> {
   const started = performance.now();
   job.signal?.throwIfAborted();
   const guest = await job.hypervisor.find(job.selector, { signal: job.signal });
-  await using _workers = sharedWorkers.lease({ eager: true });
+  await using _workers = sharedWorkers.lease({ work: 0 });
   const key = { hypervisor: job.hypervisorName, guestId: guest.id };
   await using place = await job.repository.openPlace(key, { signal: job.signal });
   const run = new BackupRun(job, { guest, place });

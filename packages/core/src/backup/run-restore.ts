@@ -19,11 +19,12 @@ export function runRestore(job: RestoreJob): Promise<RestoreSummary> {
 async function restore(job: RestoreJob): Promise<RestoreSummary> {
   const started = performance.now();
   const { repository, manifest, signal, onEvent } = job;
-  await using _workers = sharedWorkers.lease({ eager: true });
+  await using _first = sharedWorkers.lease({ work: 0 });
   const disk = diskOf(job);
   await using image = await repository.openImage(manifest, job.disk, { signal });
   const data = dataExtents(image);
   const planned = data.reduce((sum, { length }) => sum + length, 0);
+  await using _workers = sharedWorkers.lease({ work: planned });
   const guest = manifest.guest.name;
   onEvent?.({ type: 'start', work: 'restore', id: manifest.id, guest });
   onEvent?.({ type: 'disk-start', disk: disk.name, size: image.size, level: disk.level, planned });

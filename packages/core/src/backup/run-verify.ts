@@ -16,11 +16,14 @@ export function runVerify(job: VerifyJob): Promise<VerifySummary> {
 async function verify(job: VerifyJob): Promise<VerifySummary> {
   const started = performance.now();
   const { repository, signal, onEvent } = job;
-  await using _workers = sharedWorkers.lease({ eager: true });
+  await using _first = sharedWorkers.lease({ work: 0 });
   const catalogue = await repository.catalogue({ signal });
   const damage: Damage[] = job.backups === undefined ? damagedManifests(catalogue) : [];
   const checked: { manifest: Manifest; damage: readonly Damage[] }[] = [];
-  for (const manifest of withAncestors(job.backups ?? catalogue.backups, catalogue, damage)) {
+  const manifests = withAncestors(job.backups ?? catalogue.backups, catalogue, damage);
+  const stored = manifests.flatMap(({ disks }) => disks).reduce((sum, { storedLength }) => sum + storedLength, 0);
+  await using _workers = sharedWorkers.lease({ work: stored });
+  for (const manifest of manifests) {
     signal?.throwIfAborted();
     onEvent?.({ type: 'start', work: 'verify', id: manifest.id, guest: manifest.guest.name });
     checked.push({ manifest, damage: await repository.verify(manifest, { signal, onEvent }) });

@@ -47,6 +47,29 @@ describe('WorkerPool', () => {
     assert.deepEqual(told, [digest, bad, digest, digest, digest, bad, digest, digest]);
   });
 
+  it('starts as many threads as what will come is worth', async () => {
+    const workers = pool();
+    await using _none = workers.lease();
+    assert.equal(workers.threads, 0);
+    await using _little = workers.lease({ work: 64 * 1024 });
+    assert.equal(workers.threads, 1);
+    await using _much = workers.lease({ work: 1024 * 1024 * 1024 });
+    assert.equal(workers.threads, 2);
+  });
+
+  it('starts no second thread for a few frames and a sum, and one for more than the first gets done', async () => {
+    const workers = pool();
+    await using _lease = workers.lease();
+    const encode = () => workers.encode({ algorithm: 'sha256', input: memory(FRAME_LENGTH) });
+    const sum = workers.startSum({ adler32: false });
+    const few = [sum.add([memory(FRAME_LENGTH)]), encode(), encode()];
+    assert.equal(workers.threads, 1);
+    const many = Array.from({ length: FRAME_COUNT }, encode);
+    assert.equal(workers.threads, 2);
+    await Promise.all([...few, ...many]);
+    await sum.end();
+  });
+
   it('leaves no promise open of frames that had not left when it was terminated', async () => {
     const workers = pool();
     const lease = workers.lease();

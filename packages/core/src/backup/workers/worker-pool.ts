@@ -20,9 +20,14 @@ const FILE_WEIGHT = 1000;
 /** Jobs of one turn go to a worker in one message: so many, or so many bytes and one job more. */
 const BATCH_JOBS = 32;
 const BATCH_BYTES = 1024 * 1024;
+/** A thread takes 40 ms of processor time to start, in which one that is there hashes and compresses as many bytes. */
+const WORTH_A_THREAD = 16 * 1024 * 1024;
+/** Where nobody said how much will come, another thread starts when so many bytes wait for those that are there. */
+const BACKLOG = 2 * 1024 * 1024;
 
 interface Pending {
   readonly weight: number;
+  readonly bytes: number;
   readonly resolve: (done: WorkDone) => void;
   readonly reject: (error: Error) => void;
 }
@@ -31,6 +36,8 @@ interface Member {
   readonly worker: Worker;
   readonly pending: Map<number, Pending>;
   load: number;
+  /** Bytes of what it was given and has not answered. */
+  backlog: number;
   /** What leaves in the next message. */
   batch: Job[];
   batchBytes: number;
@@ -59,6 +66,14 @@ export interface EncodeWork {
   readonly input: Buffer;
   /** In shared memory: for one LZ4 frame of the input, if it is wanted. */
   readonly output?: Buffer | null | undefined;
+}
+
+/** What is known of the work that a lease is taken for. Without any of it, threads start with the jobs. */
+export interface LeaseOptions {
+  /** There will be work for all threads, and they start while it is prepared. */
+  readonly eager?: boolean | undefined;
+  /** Bytes that will be gone through: as many threads start at once as have enough to do, and one in any case. */
+  readonly work?: number | undefined;
 }
 
 /** What is decoded, and how it is checked. */
@@ -96,8 +111,8 @@ export interface FileSums extends Sums {
 }
 
 /**
- * A few threads that compress, decode and hash, for all disks of a run. They start with the first job or an eager lease, and are
- * terminated when the last lease is disposed; buffers given to them lie in shared memory, so that nothing is copied.
+ * A few threads that compress, decode and hash, for all disks of a run. They start with a lease that says what will come, or when
+ * there is more to do than those that are there get done, and are terminated when the last lease is disposed; buffers given to them lie in shared memory, so that nothing is copied.
  */
 export class WorkerPool {
   readonly #module: URL;
@@ -112,14 +127,18 @@ export class WorkerPool {
     this.#most = count;
   }
 
-  /**
-   * The pool stays alive while anyone holds a lease.
-   * @param how - `eager`: there will be work for all threads, and they start while it is prepared
-   */
-  lease({ eager = false }: { readonly eager?: boolean } = {}): AsyncDisposable {
+  /** How many there are now. */
+  get threads(): number {
+    return this.#members.length;
+  }
+
+  /** The pool stays alive while anyone holds a lease. */
+  lease({ eager = false, work }: LeaseOptions = {}): AsyncDisposable {
     let held = true;
     this.#leases += 1;
-    while (eager && this.#members.length < this.#most) this.#start();
+    const worth = work === undefined ? 0 : 1 + Math.floor(work / WORTH_A_THREAD);
+    const wanted = eager ? this.#most : Math.min(this.#most, worth);
+    while (this.#members.length < wanted) this.#start();
     return {
       [Symbol.asyncDispose]: async () => {
         if (held) this.#leases -= 1;
@@ -180,9 +199,11 @@ export class WorkerPool {
     if (!this.#members.includes(member)) return Promise.reject(ended(undefined));
     const id = this.#nextId;
     this.#nextId += 1;
+    const bytes = inputLength(work);
     return new Promise((resolve, reject) => {
-      member.pending.set(id, { weight, resolve, reject });
+      member.pending.set(id, { weight, bytes, resolve, reject });
       member.load += weight;
+      member.backlog += bytes;
       member.worker.ref();
       enqueue(member, { id, work });
     });
@@ -193,13 +214,15 @@ export class WorkerPool {
     if (begun !== undefined) return begun;
     const idle = this.#members.find((member) => member.load === 0);
     if (idle !== undefined) return idle;
-    if (this.#members.length < this.#most) return this.#start();
-    return this.#members.reduce((least, member) => (member.load < least.load ? member : least));
+    const [first] = this.#members;
+    if (first === undefined) return this.#start();
+    const least = this.#members.reduce((found, member) => (member.load < found.load ? member : found), first);
+    return least.backlog >= BACKLOG && this.#members.length < this.#most ? this.#start() : least;
   }
 
   #start(): Member {
     const worker = new Worker(this.#module);
-    const member: Member = { worker, pending: new Map(), load: 0, batch: [], batchBytes: 0 };
+    const member: Member = { worker, pending: new Map(), load: 0, backlog: 0, batch: [], batchBytes: 0 };
     worker.unref();
     worker.on('message', (message: unknown) => {
       if (isResultBatch(message)) for (const result of message.results) settle(member, result);
@@ -246,9 +269,9 @@ function send(member: Member): void {
   member.worker.postMessage(batch);
 }
 
-/** Bytes that a job has to go through; a file is a batch by itself. */
+/** Bytes that a job has to go through; a file, whose length is not known, is enough for a thread of its own. */
 function inputLength(work: Work): number {
-  if (work.kind === 'digest') return BATCH_BYTES;
+  if (work.kind === 'digest') return BACKLOG;
   if (work.kind === 'add') return work.pieces.reduce((sum, { length }) => sum + length, 0);
   return work.kind === 'load' ? work.output.length : work.input.length;
 }
@@ -258,6 +281,7 @@ function settle(member: Member, done: WorkResult): void {
   if (pending === undefined) return;
   member.pending.delete(done.id);
   member.load -= pending.weight;
+  member.backlog -= pending.bytes;
   if (member.load === 0) member.worker.unref();
   if ('error' in done) pending.reject(workerError(done.error, done.code));
   else pending.resolve(done);
