@@ -117,7 +117,9 @@ describe('bin/vbackup.mjs', () => {
       '@vbackup/core/sparse-stream/scan',
       '@vbackup/xen-plugin',
       '@vbackup/libvirt-plugin',
-      'koffi',
+      '@vbackup/core/backup/audit/audit-disk',
+      '@vbackup/core/backup/compare/',
+      '@vbackup/core/backup/forgotten/',
       'tsyringe',
       'reflect-metadata',
     ];

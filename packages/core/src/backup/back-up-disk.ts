@@ -1,7 +1,7 @@
 import { type Extent, totalLength, unite } from '../extent/index.js';
 import type { Warning } from '../hypervisor/index.js';
 import { pacedReader } from '../pace/paced.js';
-import { CompareWriter } from './compare/compare-writer.js';
+import type { CompareWriter } from './compare/compare-writer.js';
 import { copyDisk } from './copy/copy-disk.js';
 import type { PlanOptions } from './copy/plan-copy.js';
 import { plannedData, plannedLength } from './copy/planned-data.js';
@@ -35,12 +35,13 @@ export async function backUpDisk(decision: DiskDecision, backup: DiskBackup): Pr
   const extents = extentsOf(decision);
   const planned = totalLength(extents);
   onEvent?.({ type: 'disk-start', disk: name, size, level, reason, detail, planned });
+  await using _workers = sharedWorkers.lease({ work: planned });
   await using opened = await disk.open({ connections, signal });
   const reader = limiter === undefined ? opened : pacedReader(opened, limiter);
   await using parent = await openParent(decision, backup);
   const dataLength = await dataOf(decision, { reader, size, extents, signal });
   const inner = await draft.disk({ name, id, label, size, level, disksAtOnce, plannedData: dataLength });
-  await using comparison = parent === null ? null : comparisonOf({ inner, parent, disk: name }, backup);
+  await using comparison = parent === null ? null : await comparisonOf({ inner, parent, disk: name }, backup);
   const writer = comparison ?? inner;
   const onProgress = (done: number): void =>
     onEvent?.({ type: 'progress', disk: name, done: Math.min(done, planned), planned });
@@ -70,10 +71,11 @@ async function openParent({ disk, level }: DiskDecision, { job, tip }: DiskBacku
   return job.repository.openImage(tip.manifest, disk.name, { signal: job.signal });
 }
 
-function comparisonOf(
+async function comparisonOf(
   { disk, ...parts }: { readonly inner: ImageWriter; readonly parent: ImageReader; readonly disk: string },
   { job, warn }: DiskBackup,
-): CompareWriter {
+): Promise<CompareWriter> {
+  const { CompareWriter } = await import('./compare/compare-writer.js');
   let told = false;
   const onDamage = ({ code, message }: DamagedFrameError): void => {
     if (!told) warn({ code, message: `cannot be compared, so it is stored anew: ${message}` }, disk);

@@ -3,11 +3,9 @@ import { type Extent, unite } from '../../extent/index.js';
 import type { Changes, SnapshotDisk, WithSignal } from '../../hypervisor/index.js';
 import type { LevelDecision, Why } from '../decide-level.js';
 import type { OnEvent } from '../events.js';
-import { findForgotten } from '../forgotten/find-forgotten.js';
+import type { ForgottenOptions } from '../forgotten/find-forgotten.js';
 import type { Manifest, ManifestAudit } from '../manifest.js';
 import type { Place, Repository } from '../repository.js';
-import { auditDisk } from './audit-disk.js';
-import { nextShare } from './next-share.js';
 
 /** What says that a chain is damaged, and not that something else stands in the way of reading it. */
 const CHAIN_FAULTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -66,9 +64,10 @@ async function faultOf(disk: SnapshotDisk, options: DiskExamination): Promise<Wh
   if (changes.kind === 'all' || (!mustBeRead(changes) && shares === undefined)) return null;
   try {
     await using parent = await repository.openImage(tip, disk.name, { signal });
-    const forgotten = await findForgotten({ disk, parent, connections, signal });
+    const forgotten = await forgottenOf(changes, { disk, parent, connections, signal });
     if (forgotten.length > 0) options.forgotten.set(disk.id, forgotten);
     if (shares === undefined) return null;
+    const [{ auditDisk }, { nextShare }] = await Promise.all([import('./audit-disk.js'), import('./next-share.js')]);
     const share = nextShare(place.history, { diskId: disk.id, shares });
     const changed = unite(changes.extents, forgotten);
     const { length, difference } = await auditDisk({ ...options, disk, parent, share, changed });
@@ -79,6 +78,13 @@ async function faultOf(disk: SnapshotDisk, options: DiskExamination): Promise<Wh
     if (!(error instanceof VBackupError) || !CHAIN_FAULTS.has(error.code)) throw error;
     return { reason: 'chain-damaged', detail: error.message };
   }
+}
+
+/** What finds it is loaded where there can be anything: a record that never forgets is what most increments have. */
+async function forgottenOf(changes: Changes, options: ForgottenOptions): Promise<readonly Extent[]> {
+  if (changes.kind !== 'since' || changes.forgetful === undefined) return [];
+  const { findForgotten } = await import('../forgotten/find-forgotten.js');
+  return findForgotten(options);
 }
 
 /** Whether an increment needs what the parent holds, or where it holds something. */
