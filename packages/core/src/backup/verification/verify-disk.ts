@@ -189,11 +189,13 @@ class DiskCheck {
   }
 
   async #checkStop(offset: number): Promise<void> {
+    const { file, path, what } = this.#source;
     const bytes = Buffer.alloc(FRAME_HEADER_LENGTH);
-    await readFully(this.#source.file, bytes, offset);
+    // An end that cannot be read is damage as well: the other files are still to be checked.
+    await readFully(file, bytes, offset).catch(() => undefined);
     if (bytes.equals(encodeFrameHeader({ kind: 'stop', start: 0, length: 0 }))) return;
-    const message = `${this.#source.what}: ${this.#source.path} has no STOP frame at byte ${offset}`;
-    this.#report({ code: 'VB_FRAME_DAMAGED', message, file: this.#source.path, offset, disk: this.#options.disk.name });
+    const message = `${what}: no STOP frame can be read of ${path} at byte ${offset}`;
+    this.#report({ code: 'VB_FRAME_DAMAGED', message, file: path, offset, disk: this.#options.disk.name });
   }
 
   #reportGap({ start, records: [record] }: FrameRun): void {
