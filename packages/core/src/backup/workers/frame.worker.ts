@@ -20,6 +20,8 @@ import { readStoredFrame } from './stored-frame.js';
 // files only: a thread that is blocked on a socket could not be terminated.
 
 const FILE_PIECE_LENGTH = 1024 * 1024;
+/** So much of a file is read for one job, or a little more. */
+const FILE_SLICE_LENGTH = 16 * 1024 * 1024;
 const EMPTY = new Uint8Array();
 
 const batches: JobBatch[] = [];
@@ -98,10 +100,14 @@ function add({ sum, pieces, adler32, last }: Extract<Work, { kind: 'add' }>): Om
   return last ? { ...sums.end(), length: 0 } : { digest: EMPTY, length: 0, adler32: 0 };
 }
 
-function digestFile({ path, adler32 }: Extract<Work, { kind: 'digest' }>): Omit<WorkDone, 'id'> {
-  const sums = startSums(adler32);
-  const length = eachPiece(path, sums.add);
-  return { ...sums.end(), length };
+function digestFile({ sum, path, offset, adler32 }: Extract<Work, { kind: 'digest' }>): Omit<WorkDone, 'id'> {
+  const sums = running.get(sum) ?? startSums(adler32);
+  // Kept only if there is more to come, and not where it cannot be read.
+  running.delete(sum);
+  const length = eachPiece({ path, offset }, sums.add);
+  if (length < FILE_SLICE_LENGTH) return { ...sums.end(), length };
+  running.set(sum, sums);
+  return { digest: EMPTY, length, adler32: 0 };
 }
 
 interface Sums {
@@ -122,13 +128,18 @@ function startSums(withAdler32: boolean): Sums {
   };
 }
 
-/** @returns the file's length */
-function eachPiece(path: string, take: (bytes: Buffer) => void): number {
+/** @returns the length of the slice that begins at `offset`: a whole one, or what the file has of it */
+function eachPiece(
+  { path, offset }: { readonly path: string; readonly offset: number },
+  take: (bytes: Buffer) => void,
+): number {
   const piece = Buffer.allocUnsafe(FILE_PIECE_LENGTH);
   const file = openSync(path, 'r');
   let length = 0;
   try {
-    for (let count = readSync(file, piece); count > 0; count = readSync(file, piece)) {
+    while (length < FILE_SLICE_LENGTH) {
+      const count = readSync(file, piece, 0, piece.length, offset + length);
+      if (count === 0) break;
       take(piece.subarray(0, count));
       length += count;
     }

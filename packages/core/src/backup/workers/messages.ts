@@ -44,8 +44,17 @@ export type Work =
       readonly adler32: boolean;
       readonly last: boolean;
     }
-  /** SHA-256, and Adler-32 if it is wanted, of a whole file. */
-  | { readonly kind: 'digest'; readonly path: string; readonly adler32: boolean };
+  /**
+   * The next slice of a file, of which this worker keeps the SHA-256 by a number, and the Adler-32 if the first job wants it. The job
+   * that comes to the end of the file is answered with them: others of this worker wait for no more than a slice.
+   */
+  | {
+      readonly kind: 'digest';
+      readonly sum: number;
+      readonly path: string;
+      readonly offset: number;
+      readonly adler32: boolean;
+    };
 
 export interface Job {
   readonly id: number;
@@ -56,7 +65,7 @@ export interface WorkDone {
   readonly id: number;
   /** Of a frame's bytes, or a file's SHA-256; empty where more pieces of a file come. */
   readonly digest: Uint8Array;
-  /** Bytes in `output`, or of the file. */
+  /** Bytes in `output`, or of the slice of a file. */
   readonly length: number;
   readonly adler32: number;
 }

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash, randomFillSync } from 'node:crypto';
+import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { adler32 } from '../../sparse-stream/adler32.js';
 import { WorkerPool } from './worker-pool.js';
 
 const FRAME_LENGTH = 64 * 1024;
@@ -68,6 +72,48 @@ describe('WorkerPool', () => {
     assert.equal(workers.threads, 2);
     await Promise.all([...few, ...many]);
     await sum.end();
+  });
+
+  describe('with a long file', () => {
+    const size = 128 * 1024 * 1024 + 5;
+    let folder: string;
+    let path: string;
+
+    before(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'vbackup-worker-pool-'));
+      path = join(folder, 'file');
+      await writeFile(path, 'front');
+      await truncate(path, size - 4);
+      await appendFile(path, 'tail');
+    });
+    after(() => rm(folder, { recursive: true }));
+
+    it('goes on with other sums of the same thread while it is read, and makes its own of all of it', async () => {
+      const workers = new WorkerPool({ module: new URL('./frame.worker.js', import.meta.url), count: 1 });
+      await using _lease = workers.lease();
+      const order: string[] = [];
+      const file = workers.digestFile(path, { adler32: true }).finally(() => order.push('file'));
+      const sum = workers.startSum({ adler32: false });
+      await sum.add([memory(FRAME_LENGTH)]);
+      const { sha256: ofFrame } = await sum.end().finally(() => order.push('sum'));
+      assert.equal(ofFrame, sha256(memory(FRAME_LENGTH)));
+      const bytes = await readFile(path);
+      assert.deepEqual(await file, { size, sha256: sha256(bytes), adler32: adler32(bytes) });
+      assert.deepEqual(order, ['sum', 'file']);
+    });
+
+    it('gives it up when nobody waits for it, and takes other work', async () => {
+      const workers = new WorkerPool({ module: new URL('./frame.worker.js', import.meta.url), count: 1 });
+      await using _lease = workers.lease();
+      const stop = new AbortController();
+      const file = workers.digestFile(path, { signal: stop.signal });
+      stop.abort(new Error('enough'));
+      await assert.rejects(file, /enough/);
+      const bytes = randomFillSync(memory(FRAME_LENGTH));
+      const { digest } = await workers.encode({ algorithm: 'sha256', input: bytes });
+      assert.equal(digest.toString('hex'), sha256(bytes));
+      await assert.rejects(workers.digestFile(join(folder, 'none')), { code: 'VB_IO' });
+    });
   });
 
   it('leaves no promise open of frames that had not left when it was terminated', async () => {

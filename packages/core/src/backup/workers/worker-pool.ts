@@ -15,7 +15,7 @@ import {
 } from './messages.js';
 import type { StoredFrame } from './stored-frame.js';
 
-/** A whole file keeps a worker busy for as long as many frames. */
+/** A slice of a file keeps a worker busy for as long as many frames, and others follow it. */
 const FILE_WEIGHT = 1000;
 /** Jobs of one turn go to a worker in one message: so many, or so many bytes and one job more. */
 const BATCH_JOBS = 32;
@@ -183,12 +183,25 @@ export class WorkerPool {
     };
   }
 
-  /** Reads a whole file, and says what it is; its Adler-32 too if that is wanted. */
+  /** Reads a whole file, slice by slice, and says what it is; its Adler-32 too if that is wanted. */
   async digestFile(path: string, options: WithSignal & { readonly adler32?: boolean } = {}): Promise<FileSums> {
     const { signal, adler32 = false } = options;
-    signal?.throwIfAborted();
-    const done = await untilAborted(this.#post({ kind: 'digest', path, adler32 }, FILE_WEIGHT), signal);
-    return { ...sumsOf(done), size: done.length };
+    const member = this.#leastLoaded();
+    const sum = this.#nextId;
+    this.#nextId += 1;
+    try {
+      for (let size = 0; ; ) {
+        signal?.throwIfAborted();
+        const slice = this.#postTo(member, { kind: 'digest', sum, path, offset: size, adler32 }, FILE_WEIGHT);
+        const done = await untilAborted(slice, signal);
+        size += done.length;
+        if (done.digest.length > 0) return { ...sumsOf(done), size };
+      }
+    } catch (error) {
+      // The worker forgets it, if it is there.
+      this.#postTo(member, { kind: 'add', sum, pieces: [], adler32, last: true }, 1).catch(() => undefined);
+      throw error;
+    }
   }
 
   #post(work: Work, weight: number): Promise<WorkDone> {
