@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { VBackupError } from '../../errors/index.js';
 import type { Journal, JsonObject } from '../../hypervisor/index.js';
-import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory } from '../../storage/durable.js';
+import { ignoringMissing, PARTIAL_SUFFIX, syncDirectory, writeFully } from '../../storage/durable.js';
 import { withIo } from '../../storage/io-error.js';
 import { parseJson } from './json-text.js';
 import { jsonObject } from './manifest-schema.js';
@@ -55,11 +55,12 @@ export class JournalFile implements Journal {
       const file = await open(`${path}${PARTIAL_SUFFIX}`, 'w', 0o640);
       try {
         const first = { journal: 'vbackup', version: 1, backupId, since: new Date().toISOString() };
-        const { bytesWritten } = await file.write(`${JSON.stringify(first)}\n`);
+        const bytes = Buffer.from(`${JSON.stringify(first)}\n`);
+        await writeFully(file, bytes, 0);
         await file.sync();
         await rename(`${path}${PARTIAL_SUFFIX}`, path);
         await syncDirectory(place);
-        return new JournalFile(file, path, bytesWritten);
+        return new JournalFile(file, path, bytes.length);
       } catch (error) {
         await file.close();
         throw error;
