@@ -58,9 +58,9 @@ export class Sources implements AsyncDisposable {
       .then(async (repository) => ({ repository, catalogue: await repository.catalogue({ signal }) }));
     const { repository, catalogue } = await this.#catalogue;
     const { manifest, disk } = (await this.#context.work()).findBackup(catalogue, reference);
+    const source = core.backupSource({ repository, backups: catalogue.backups, manifest, cache });
     const named = invocation.options.text('disk') ?? disk;
-    const only = named === undefined ? undefined : oneDisk(manifest, named);
-    return withoutOthers(core.backupSource({ repository, backups: catalogue.backups, manifest, cache }), only);
+    return named === undefined ? source : withoutOthers(source, oneDisk(manifest, named));
   }
 }
 

@@ -2,7 +2,6 @@ import { basename } from 'node:path';
 import type { FrameCache } from '../backup/image/frame-cache.js';
 import type { Manifest, ManifestDisk } from '../backup/manifest.js';
 import type { Repository } from '../backup/repository.js';
-import { sharedWorkers } from '../backup/workers/worker-pool.js';
 import type { WithSignal } from '../hypervisor/index.js';
 import { type OtherBackup, OtherBackups } from './changed-since.js';
 import type { DiskSource, SourceDisk } from './disk-source.js';
@@ -23,14 +22,12 @@ export interface BackupSourceOptions {
 /** The disks of a backup. What changed since each other backup of them can be asked for. */
 export function backupSource(options: BackupSourceOptions): DiskSource {
   const { manifest } = options;
-  // The threads start before the first client has asked for anything, and stay from one to the next.
-  const workers = sharedWorkers.lease({ eager: true });
   return {
     name: guestName(manifest),
     id: manifest.id,
     identity: `backup ${manifest.id}`,
     disks: manifest.disks.map((disk) => sourceDisk(disk, options)),
-    [Symbol.asyncDispose]: () => workers[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {},
   };
 }
 

@@ -70,8 +70,6 @@ export interface EncodeWork {
 
 /** What is known of the work that a lease is taken for. Without any of it, threads start with the jobs. */
 export interface LeaseOptions {
-  /** There will be work for all threads, and they start while it is prepared. */
-  readonly eager?: boolean | undefined;
   /** Bytes that will be gone through: as many threads start at once as have enough to do, and one in any case. */
   readonly work?: number | undefined;
 }
@@ -133,12 +131,11 @@ export class WorkerPool {
   }
 
   /** The pool stays alive while anyone holds a lease. */
-  lease({ eager = false, work }: LeaseOptions = {}): AsyncDisposable {
+  lease({ work }: LeaseOptions = {}): AsyncDisposable {
     let held = true;
     this.#leases += 1;
     const worth = work === undefined ? 0 : 1 + Math.floor(work / WORTH_A_THREAD);
-    const wanted = eager ? this.#most : Math.min(this.#most, worth);
-    while (this.#members.length < wanted) this.#start();
+    while (this.#members.length < Math.min(this.#most, worth)) this.#start();
     return {
       [Symbol.asyncDispose]: async () => {
         if (held) this.#leases -= 1;
