@@ -61,7 +61,7 @@ export class ReadSuite implements Suite {
       name,
       bytes: this.#size,
       peer: { name: 'nbdcopy', run: this.#checked(['nbdcopy', uri, '-'], ['nbdcopy', uri, 'null:']) },
-      // Commands read over two where nothing is said and the server lets them.
+      // Commands read over two where nothing is said and the server lets them, whatever the transport.
       ours: [reader(2), reader(1)],
       target,
     };

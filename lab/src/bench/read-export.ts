@@ -4,7 +4,8 @@ import { loadNbdUri, NbdClient } from '@vbackup/core/nbd/device';
 // it prints the bytes in order instead.
 
 const SLOT_LENGTH = 1024 * 1024;
-const SLOTS = 6;
+/** As much as a copy has in flight to a server that is near, over all of its connections. */
+const SLOTS = 4;
 
 const [uri = '', connections = '1', how] = process.argv.slice(2);
 await using client = await NbdClient.connect({ ...(await loadNbdUri(uri)), connections: Number(connections) });
