@@ -50,37 +50,51 @@ function wanted(): readonly string[] {
   return names;
 }
 
+interface Found {
+  readonly standings: Standing[];
+  readonly absences: Absence[];
+}
+
+async function runSuite(name: string, scale: Scale, { standings, absences }: Found): Promise<void> {
+  await using suite = await SUITES[name]?.(scale);
+  for await (const contest of suite?.contests() ?? []) {
+    if (isAbsence(contest)) {
+      absences.push(contest);
+      say(`${contest.name}: not run: ${contest.absent}`);
+    } else if (scale.quick) {
+      await rehearse(contest);
+      say(`${contest.name}: right`);
+    } else {
+      const held = await hold(contest, count('rounds', values.rounds));
+      standings.push(...held);
+      for (const standing of held) say(standingLine(standing));
+    }
+  }
+}
+
 async function run(): Promise<void> {
   const names = wanted();
   const scale: Scale = { size: values.quick ? QUICK_SIZE : count('mib', values.mib) * MiB, quick: values.quick };
-  const rounds = count('rounds', values.rounds);
   const machine = machineLines();
-  const standings: Standing[] = [];
-  const absences: Absence[] = [];
+  const found: Found = { standings: [], absences: [] };
+  const failures: string[] = [];
   for (const line of machine) say(line);
+  // A program that is missing, or does something else than it should, costs its suite and no other.
   for (const name of names) {
-    await using suite = await SUITES[name]?.(scale);
-    for await (const contest of suite?.contests() ?? []) {
-      if (isAbsence(contest)) {
-        absences.push(contest);
-        say(`${contest.name}: not run: ${contest.absent}`);
-      } else if (scale.quick) {
-        await rehearse(contest);
-        say(`${contest.name}: right`);
-      } else {
-        const held = await hold(contest, rounds);
-        standings.push(...held);
-        for (const standing of held) say(standingLine(standing));
-      }
+    try {
+      await runSuite(name, scale, found);
+    } catch (error) {
+      failures.push(`FAILED: ${name}: ${error instanceof Error ? error.message : String(error)}`);
+      say(failures.at(-1) ?? '');
     }
   }
-  if (scale.quick) return;
-  const result = { standings, absences };
-  if (values.json !== undefined) await writeFile(values.json, json(result, machine));
-  if (values.markdown !== undefined) await writeTable(values.markdown, markdown(result, machine));
-  const missed = misses(result);
-  for (const miss of missed) say(`NOT MET: ${miss}`);
-  if (missed.length > 0) process.exitCode = 1;
+  if (!scale.quick) {
+    if (values.json !== undefined) await writeFile(values.json, json(found, machine));
+    if (values.markdown !== undefined) await writeTable(values.markdown, markdown(found, machine));
+  }
+  const wrong = [...misses(found).map((miss) => `NOT MET: ${miss}`), ...failures];
+  for (const line of wrong) say(line);
+  if (wrong.length > 0) process.exitCode = 1;
 }
 
 async function writeTable(path: string, table: string): Promise<void> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -24,9 +24,9 @@ describe('npm run bench', function () {
   });
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
-  const start = (words: readonly string[]) => {
+  const start = (words: readonly string[], environment: NodeJS.ProcessEnv = {}) => {
     const child = spawn(process.execPath, [BENCH, ...words], {
-      env: { ...process.env, TMPDIR: folder },
+      env: { ...process.env, ...environment, TMPDIR: folder },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let text = '';
@@ -40,6 +40,19 @@ describe('npm run bench', function () {
     assert.equal(code, 0, text());
     const right = text().match(/^.+: right$/gm) ?? [];
     assert.ok(right.length >= 20, text());
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('says what is missing, ends with 1, and runs what needs nothing of it', async () => {
+    const programs = await mkdtemp(join(tmpdir(), 'vbackup-bench-programs-'));
+    await symlink('/usr/bin/setpriv', join(programs, 'setpriv'));
+    const { closed, text } = start(['--quick', '--only', 'latency,start'], { PATH: programs });
+    const [code] = await closed;
+    await rm(programs, { recursive: true });
+    assert.equal(code, 1, text());
+    assert.match(text(), /nbdkit is not installed/);
+    assert.match(text(), /^vbackup --version: right$/m);
+    assert.match(text().trimEnd().split('\n').at(-1) ?? '', /^FAILED: latency: nbdkit /);
     assert.deepEqual(await readdir(folder), []);
   });
 
