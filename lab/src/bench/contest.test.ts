@@ -57,6 +57,15 @@ describe('a contest', () => {
     );
   });
 
+  it('holds no more rounds than a contest needs', async () => {
+    let runs = 0;
+    const contender = { name: 'any', run: () => Promise.resolve({ seconds: ++runs, cpuSeconds: 1 }) };
+    await hold({ name: 'race', bytes: 1, peer: contender, ours: [], mostRounds: 2 }, 5);
+    assert.equal(runs, 3);
+    await hold({ name: 'race', bytes: 1, peer: contender, ours: [], mostRounds: 2 }, 1);
+    assert.equal(runs, 5);
+  });
+
   it('takes the mean of the middle two of an even count', () => {
     assert.equal(median([4, 1, 3, 2]), 2.5);
   });

@@ -41,6 +41,8 @@ export interface Contest {
   readonly ours: readonly Contender[];
   /** Against the peer. */
   readonly target?: Target | undefined;
+  /** No more rounds than these count: a clock decides, and another round says the same. */
+  readonly mostRounds?: number | undefined;
 }
 
 /** A contest that cannot be held here. */
@@ -82,7 +84,7 @@ export async function hold(contest: Contest, rounds: number): Promise<readonly S
   const rivals = contest.rivals ?? [];
   const contenders = [contest.peer, ...rivals.map(({ contender }) => contender), ...contest.ours];
   const costs = contenders.map((): Cost[] => []);
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = 0; round <= Math.min(rounds, contest.mostRounds ?? rounds); round++) {
     for (const [index, contender] of contenders.entries()) {
       const cost = await contender.run();
       if (round > 0) costs[index]?.push(cost);

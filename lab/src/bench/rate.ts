@@ -70,6 +70,7 @@ export class RateSuite implements Suite {
       bytes: this.#length,
       peer: exact,
       target: { time: 1 + TOLERANCE },
+      mostRounds: 1,
       ours: [{ name: 'vbackup', run: () => this.#run(name, words) }],
     };
   }
