@@ -1,22 +1,39 @@
 import { NbdClient } from '@vbackup/core/nbd/device';
 
-// PORT LENGTH [MODULE]: reads a whole export of this host in pieces of one length, one after the other: with our client, or with
-// the NbdClient of that module, Xen Orchestra's, which returns each piece in new memory.
+// PORT LENGTH AT_ONCE [FOLDER]: reads a whole export of this host in pieces of one length, so many at once: with our client, or
+// with one of that package, Xen Orchestra's, which return each piece in new memory.
 
 const HOST = '127.0.0.1';
+/** What commands read over, if there is something to do for them. */
+const CONNECTIONS = 2;
 
-const [port = '', length = '', module] = process.argv.slice(2);
+const [port = '', length = '', count = '', folder] = process.argv.slice(2);
 const pieceLength = Number(length);
+const atOnce = Number(count);
+
+/** Every piece is read once, by whichever of `atOnce` readers is free. */
+async function readAll(size: number, read: (index: number, slot: Buffer) => Promise<void>): Promise<void> {
+  let next = 0;
+  const readOn = async (slot: Buffer): Promise<void> => {
+    while (next * pieceLength < size) {
+      const index = next;
+      next += 1;
+      await read(index, slot);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, () => readOn(Buffer.allocUnsafeSlow(pieceLength))));
+}
 
 async function readOurs(): Promise<void> {
-  const slot = Buffer.allocUnsafeSlow(pieceLength);
   await using client = await NbdClient.connect({
     address: { kind: 'tcp', host: HOST, port: Number(port) },
     exportName: '',
+    connections: Math.min(CONNECTIONS, atOnce),
   });
-  for (let offset = 0; offset < client.size; offset += pieceLength) {
-    await client.read(offset, slot.subarray(0, Math.min(pieceLength, client.size - offset)));
-  }
+  await readAll(client.size, (index, slot) => {
+    const offset = index * pieceLength;
+    return client.read(offset, slot.subarray(0, Math.min(pieceLength, client.size - offset)));
+  });
 }
 
 interface TheirClient {
@@ -29,19 +46,25 @@ interface TheirClient {
 const isClient = (value: unknown): value is TheirClient =>
   typeof value === 'object' && value !== null && 'connect' in value && 'readBlock' in value && 'disconnect' in value;
 
-async function readTheirs(path: string): Promise<void> {
-  const found: unknown = await import(path);
+/** For several reads at once they have a client with as many connections, eight unless it is told otherwise. */
+async function theirClient(path: string): Promise<TheirClient> {
+  const found: unknown = await import(`${path}/${atOnce === 1 ? 'index' : 'multi'}.mjs`);
   const make = typeof found === 'object' && found !== null && 'default' in found ? found.default : undefined;
   if (typeof make !== 'function') throw new TypeError(`${path} exports no client`);
-  const client: unknown = Reflect.construct(make, [{ address: HOST, port: Number(port), exportname: '' }]);
+  const settings = { address: HOST, port: Number(port), exportname: '' };
+  const client: unknown = Reflect.construct(make, atOnce === 1 ? [settings] : [settings, { nbdConcurrency: atOnce }]);
   if (!isClient(client)) throw new TypeError(`${path} exports another client`);
+  return client;
+}
+
+async function readTheirs(path: string): Promise<void> {
+  const client = await theirClient(path);
   await client.connect();
-  const size = Number(client.exportSize);
-  for (let index = 0; index * pieceLength < size; index += 1) {
+  await readAll(Number(client.exportSize), async (index) => {
     const bytes = await client.readBlock(index, pieceLength);
     if (bytes.length !== pieceLength) throw new Error(`block ${index} has ${bytes.length} bytes`);
-  }
+  });
   await client.disconnect();
 }
 
-await (module === undefined ? readOurs() : readTheirs(module));
+await (folder === undefined ? readOurs() : readTheirs(folder));

@@ -11,6 +11,8 @@ import { Servers } from './server.js';
 import type { Scale, Suite } from './suite.js';
 
 const KiB = 1024;
+/** As many as their client of several connections has unless it is told otherwise. */
+const READS_AT_ONCE = 8;
 const INSTALL_TIMEOUT_MS = 120_000;
 /**
  * Two of its dependencies are not in every registry in the versions that it asks for; reading needs nothing of them. Its own
@@ -23,7 +25,7 @@ const PACKAGE = {
 };
 const READER = fileURLToPath(new URL('./read-sized.js', import.meta.url));
 
-/** Reads of one length, one after the other over TCP, through our client and through that of Xen Orchestra, if it installs. */
+/** Reads of one length over TCP, through our client and through those of Xen Orchestra, if they install. */
 export class ClientSuite implements Suite {
   readonly #folder: string;
   readonly #scale: Scale;
@@ -46,19 +48,7 @@ export class ClientSuite implements Suite {
     await this.#servers.nbdkitTcp(port, '-r', 'file', join(this.#folder, 'disk.raw'));
     const theirs = await this.#install();
     for (const length of [64 * KiB, 2048 * KiB]) {
-      const name = `reads of ${length / KiB} KiB, TCP, one after the other`;
-      if ('absent' in theirs) {
-        yield { name, absent: theirs.absent };
-        continue;
-      }
-      const words = [process.execPath, READER, String(port), String(length)];
-      yield {
-        name,
-        bytes: this.#scale.size,
-        target: { time: 0.5 },
-        peer: { name: '@vates/nbd-client', run: () => timeProgram([...words, theirs.module]) },
-        ours: [{ name: "vbackup's client", run: () => timeProgram(words) }],
-      };
+      for (const atOnce of [1, READS_AT_ONCE]) yield this.#contest({ port, length, atOnce, theirs });
     }
   }
 
@@ -67,7 +57,26 @@ export class ClientSuite implements Suite {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #install(): Promise<{ readonly module: string } | { readonly absent: string }> {
+  #contest({ port, length, atOnce, theirs }: Reads): Contest | Absence {
+    const how = atOnce === 1 ? 'one after the other' : `${atOnce} at once`;
+    const name = `reads of ${length / KiB} KiB, TCP, ${how}`;
+    if ('absent' in theirs) return { name, absent: theirs.absent };
+    const words = [process.execPath, READER, String(port), String(length), String(atOnce)];
+    const limits = ['--connections=1', '--requests=1', `--request-size=${length}`];
+    const floor = ['nbdcopy', ...limits, `nbd://127.0.0.1:${port}`, 'null:'];
+    return {
+      name,
+      bytes: this.#scale.size,
+      target: { time: 0.5 },
+      peer: { name: '@vates/nbd-client', run: () => timeProgram([...words, theirs.folder]) },
+      // Shown, not judged against: what a round trip to this server costs without a line of JavaScript.
+      rivals:
+        atOnce === 1 ? [{ contender: { name: 'nbdcopy, one request at a time', run: () => timeProgram(floor) } }] : [],
+      ours: [{ name: "vbackup's client", run: () => timeProgram(words) }],
+    };
+  }
+
+  async #install(): Promise<Installed | Missing> {
     if (this.#scale.quick) return { absent: 'nothing is installed for a rehearsal' };
     const cwd = join(this.#folder, 'vates');
     await mkdir(cwd);
@@ -75,12 +84,27 @@ export class ClientSuite implements Suite {
     try {
       const words = ['install', '--ignore-scripts', '--no-audit', '--no-fund'];
       execFileSync('npm', words, { cwd, stdio: 'pipe', timeout: INSTALL_TIMEOUT_MS });
-      return { module: join(cwd, 'node_modules', '@vates', 'nbd-client', 'index.mjs') };
+      return { folder: join(cwd, 'node_modules', '@vates', 'nbd-client') };
     } catch (error) {
       const [line = ''] = String(error).split('\n').slice(-3);
       return { absent: `@vates/nbd-client cannot be installed here: ${line}` };
     }
   }
+}
+
+interface Installed {
+  readonly folder: string;
+}
+
+interface Missing {
+  readonly absent: string;
+}
+
+interface Reads {
+  readonly port: number;
+  readonly length: number;
+  readonly atOnce: number;
+  readonly theirs: Installed | Missing;
 }
 
 async function freePort(): Promise<number> {
