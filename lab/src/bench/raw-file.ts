@@ -44,6 +44,8 @@ export class RawFileSuite implements Suite {
     const socket = uri.slice(uri.indexOf('=') + 1);
     const image = `driver=raw,file.driver=nbd,file.server.type=unix,file.server.path=${socket}`;
     const convert = ['qemu-img', 'convert', '-W', '-m', '16', '-O', 'raw', '--image-opts', image, copy];
+    const direct = ['bs=2M', 'oflag=direct', 'conv=fsync', 'status=none'];
+    const floor = ['dd', `if=${this.#path('disk.raw')}`, `of=${copy}`, ...direct];
     return {
       name,
       bytes: this.#size,
@@ -52,6 +54,8 @@ export class RawFileSuite implements Suite {
       rivals: [
         { contender: this.#contender('qemu-img convert -W', convert), target: { time: 1 } },
         { contender: this.#contender('nbdcopy --flush', ['nbdcopy', '--flush', uri, copy]) },
+        // Shown, not judged against: how this disk takes the bytes from memory, one request after the other.
+        { contender: this.#contender('dd, direct and synced', floor) },
       ],
       ours: [this.#contender('vbackup copy', vbackup('copy', uri, copy))],
     };
