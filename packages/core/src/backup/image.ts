@@ -10,10 +10,13 @@ export interface ImageWriter {
   /** The range reads as zero (and differs from the parent, in an increment). */
   zero(offset: number, length: number): Promise<void>;
   /**
-   * What was planned as data is zeros, or is what the parent holds: whoever counted on the plan hears of it before what follows
-   * is given.
+   * Zeros were found in what was planned as data: whoever counted on the plan hears of it before they are given.
+   * @param length - of all zeros in a piece
+   * @returns whether the piece had better come as data, with its zeros
    */
-  dataIsLess?(because: 'zeros' | 'unchanged'): void;
+  keepsZeros?(length: number): boolean;
+  /** What was planned as data is what the parent holds: whoever counted on the plan hears of it before what follows is given. */
+  dataIsLess?(): void;
   /** Durable when it returns, but not yet part of any backup. */
   finish(options?: WithSignal): Promise<ImageSummary>;
   /** Removes what was written. */

@@ -56,8 +56,9 @@ export class CompareWriter implements ImageWriter, AsyncDisposable {
   }
 
   /** Zeros were planned as data; most likely they were in the parent too. */
-  dataIsLess(): void {
-    this.#options.inner.dataIsLess?.('unchanged');
+  keepsZeros(): boolean {
+    this.#options.inner.dataIsLess?.();
+    return false;
   }
 
   finish(options?: WithSignal): Promise<ImageSummary> {
@@ -83,7 +84,7 @@ export class CompareWriter implements ImageWriter, AsyncDisposable {
       const parts = await comparison;
       await before;
       // The plan took all data for changed, and all zeros for unchanged.
-      if (totalLength(parts) !== (now === null ? 0 : range.length)) this.#options.inner.dataIsLess?.('unchanged');
+      if (totalLength(parts) !== (now === null ? 0 : range.length)) this.#options.inner.dataIsLess?.();
       return parts.map(hand);
     })();
     this.#turn = handed.then(() => undefined);

@@ -1,8 +1,8 @@
 import { VBackupError } from '../../errors/index.js';
-import { type Extent, splitAt } from '../../extent/index.js';
+import { type Extent, splitAt, totalLength } from '../../extent/index.js';
 import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
 import { type Slot, SlotPool } from '../../memory/slot-pool.js';
-import { zeroRuns } from '../../memory/zero-runs.js';
+import { type Run, zeroRuns } from '../../memory/zero-runs.js';
 import type { ImageWriter } from '../image.js';
 import { ByteLimiter } from './byte-limiter.js';
 import { Channel } from './channel.js';
@@ -203,15 +203,21 @@ class DiskCopy {
         track(writer.zero(range.offset, range.length));
         continue;
       }
-      for (const run of zeroRuns(bytes, { unit: PAGE_LENGTH, shortest: shortestZeroRunOf(this.#frameLength) })) {
+      for (const run of this.#runs(bytes)) {
         const offset = range.offset + run.offset;
-        if (run.kind === 'zero') {
-          writer.dataIsLess?.('zeros');
-          track(writer.zero(offset, run.length));
-        } else track(writer.data(offset, bytes.subarray(run.offset, run.offset + run.length)));
+        if (run.kind === 'zero') track(writer.zero(offset, run.length));
+        else track(writer.data(offset, bytes.subarray(run.offset, run.offset + run.length)));
       }
     }
     return writes;
+  }
+
+  /** As the writer wants them. */
+  #runs(bytes: Buffer): readonly Run[] {
+    const runs = [...zeroRuns(bytes, { unit: PAGE_LENGTH, shortest: shortestZeroRunOf(this.#frameLength) })];
+    const zeros = totalLength(runs.filter(({ kind }) => kind === 'zero'));
+    const keeps = zeros > 0 && this.#options.writer.keepsZeros?.(zeros) === true;
+    return keeps ? [{ kind: 'data', offset: 0, length: bytes.length }] : runs;
   }
 
   async #written(batch: Batch, writes: readonly Promise<void>[]): Promise<void> {

@@ -38,16 +38,15 @@ describe('what a copy plans', () => {
         };
         const reader = mapped ? new MappedFakeReader(content, allocation) : new FakeReader(content);
         const plan = { reader, size: SIZE, extents };
-        let [data, zeros, found] = [0, 0, 0];
+        let [data, zeros] = [0, 0];
         const writer = {
           data: async (_offset: number, bytes: Buffer) => void (data += bytes.length),
           zero: async (_offset: number, length: number) => void (zeros += length),
-          dataIsLess: () => void (found += 1),
+          keepsZeros: () => assert.fail(),
           finish: () => assert.fail(),
           abort: () => assert.fail(),
         };
         await copyDisk({ ...plan, writer });
-        assert.equal(found, 0);
         assert.equal(await plannedData(plan), data);
         assert.equal(plannedLength(plan), data + zeros);
       }),
@@ -55,18 +54,29 @@ describe('what a copy plans', () => {
     );
   });
 
-  it('is told to be less before the zeros that were found', async () => {
-    const content = Buffer.alloc(SIZE, 7);
-    content.fill(0, 3 * PAGE, 4 * PAGE);
-    const calls: string[] = [];
-    const writer = {
-      data: async (offset: number) => void calls.push(`data ${offset / PAGE}`),
-      zero: async (offset: number) => void calls.push(`zero ${offset / PAGE}`),
-      dataIsLess: () => void calls.push('less'),
-      finish: () => assert.fail(),
-      abort: () => assert.fail(),
-    };
-    await copyDisk({ reader: new FakeReader(content), size: SIZE, extents: [{ offset: 0, length: 8 * PAGE }], writer });
-    assert.deepEqual(calls, ['data 0', 'less', 'zero 3', 'data 4']);
-  });
+  for (const keeps of [false, true]) {
+    it(`asks about zeros that it found before it gives them, and gives them as ${keeps ? 'data' : 'zeros'}`, async () => {
+      const content = Buffer.alloc(SIZE, 7);
+      content.fill(0, PAGE, 2 * PAGE).fill(0, 3 * PAGE, 4 * PAGE);
+      const calls: string[] = [];
+      const writer = {
+        data: async (offset: number, { length }: Buffer) => void calls.push(`data ${offset / PAGE} + ${length / PAGE}`),
+        zero: async (offset: number) => void calls.push(`zero ${offset / PAGE}`),
+        keepsZeros: (length: number) => {
+          calls.push(`${length / PAGE} of zeros`);
+          return keeps;
+        },
+        finish: () => assert.fail(),
+        abort: () => assert.fail(),
+      };
+      await copyDisk({
+        reader: new FakeReader(content),
+        size: SIZE,
+        extents: [{ offset: 0, length: 8 * PAGE }],
+        writer,
+      });
+      const given = keeps ? ['data 0 + 8'] : ['data 0 + 1', 'zero 1', 'data 2 + 1', 'zero 3', 'data 4 + 4'];
+      assert.deepEqual(calls, ['2 of zeros', ...given]);
+    });
+  }
 });

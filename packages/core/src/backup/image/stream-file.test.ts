@@ -140,5 +140,22 @@ describe('the stream of a backup', function () {
         await check((await fixture.backUp(hypervisor, 'inc', { compression })).manifest);
       }
     });
+
+    it(`keeps a few zeros that nobody planned, and no more, with compression ${compression}`, async () => {
+      const size = 24 * MiB;
+      disk = new FakeDisk({ id: 'disk-1', name: 'xvda', size });
+      hypervisor = new FakeHypervisor([disk]);
+      disk.guestWrite(0, randomBytes(size));
+      disk.guestWrite(3 * MiB, Buffer.alloc(PAGE));
+      disk.guestWrite(9 * MiB, Buffer.alloc(PAGE));
+      const { manifest } = await fixture.backUp(hypervisor, 'full', { compression });
+      assert.equal(manifest.disks[0]?.dataLength, size);
+      await check(manifest);
+      // One page more than a 128th.
+      disk.guestWrite(16 * MiB, Buffer.alloc(2 * PAGE));
+      const other = (await fixture.backUp(hypervisor, 'full', { compression })).manifest;
+      assert.equal(other.disks[0]?.dataLength, size - 2 * PAGE);
+      await check(other);
+    });
   }
 });

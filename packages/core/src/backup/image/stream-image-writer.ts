@@ -18,6 +18,12 @@ import { StreamFile } from './stream-file.js';
 const WRITE_LENGTH = 4 * 1024 * 1024;
 const WRITE_FRAMES = 64;
 
+/**
+ * Where a full was planned, this share of its data may be zeros that are stored: a few pages that nobody knew of would have the whole
+ * file read again, because META says how much data follows.
+ */
+const STORED_ZEROS_SHARE = 1 / 128;
+
 const NO_DIGEST = Buffer.alloc(DIGEST_LENGTH);
 
 /** Where a disk's stream goes, and what it says of itself. */
@@ -68,6 +74,8 @@ export class StreamImageWriter implements ImageWriter {
   readonly #queue: Entry[] = [];
   #draining: Promise<void> | null = null;
   #failure: { readonly error: unknown } | null = null;
+  /** So many more zeros of a full are stored as data; below zero, none are. */
+  #spareZeros: number;
   /** Zeros of a full that the next call may continue. */
   #zeros: { offset: number; length: number } | null = null;
 
@@ -79,6 +87,7 @@ export class StreamImageWriter implements ImageWriter {
     const size = options.stream.virtualSize;
     this.#index = new FrameIndexWriter(files.index.handle, { size, algorithm });
     this.#stream = new SparseStreamEncoder(options.stream);
+    this.#spareZeros = Math.floor((options.stream.dataSize ?? 0) * STORED_ZEROS_SHARE);
     this.#frames = new FrameEncoder({ workers, compression, algorithm, disksAtOnce, size });
   }
 
@@ -141,9 +150,17 @@ export class StreamImageWriter implements ImageWriter {
     return summary;
   }
 
-  dataIsLess(because: 'zeros' | 'unchanged'): void {
-    // In an increment zeros are data.
-    if (because === 'unchanged' || !this.#options.stream.incremental) this.#file.giveUpSums();
+  keepsZeros(length: number): boolean {
+    // In an increment zeros are data, and their frames are made once.
+    if (this.#options.stream.incremental) return false;
+    this.#spareZeros -= length;
+    if (this.#spareZeros >= 0) return true;
+    this.#file.giveUpSums();
+    return false;
+  }
+
+  dataIsLess(): void {
+    this.#file.giveUpSums();
   }
 
   async abort(): Promise<void> {
