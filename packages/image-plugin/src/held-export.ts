@@ -5,6 +5,7 @@ import type {
   Extent,
   NbdConnectOptions,
   OpenDiskOptions,
+  ReadPiece,
   WithSignal,
 } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
@@ -100,6 +101,14 @@ class HeldReader implements BlockReader {
   async read(offset: number, target: Buffer, options?: WithSignal): Promise<void> {
     try {
       await this.#client.read(offset, target, options);
+    } catch (error) {
+      throw await this.#options.explain(error);
+    }
+  }
+
+  async readAll(pieces: readonly ReadPiece[], options?: WithSignal): Promise<void> {
+    try {
+      await this.#client.readAll(pieces, options);
     } catch (error) {
       throw await this.#options.explain(error);
     }

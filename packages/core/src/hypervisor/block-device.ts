@@ -14,6 +14,12 @@ export interface BlockLimits {
   readonly maximumInFlight: number;
 }
 
+/** A range of a disk, as long as the memory that it is read to. */
+export interface ReadPiece {
+  readonly offset: number;
+  readonly target: Buffer;
+}
+
 /** A frozen disk that can be read. Reads may overlap in time and finish in any order. */
 export interface BlockReader extends AsyncDisposable {
   /** Bytes; a multiple of `limits.alignment`. */
@@ -25,6 +31,12 @@ export interface BlockReader extends AsyncDisposable {
    * promise settles. A short read is an error.
    */
   read(offset: number, target: Buffer, options?: WithSignal): Promise<void>;
+
+  /**
+   * As `read`, of several pieces at once, in any order. When it fails, no target is touched any more. Missing where it would save
+   * nothing.
+   */
+  readAll?(pieces: readonly ReadPiece[], options?: WithSignal): Promise<void>;
 
   /**
    * Says which parts of `range` hold data, ascending, without gaps, clipped to `range`. Missing where the source

@@ -1,6 +1,6 @@
 import { UnsupportedError, VBackupError } from '../errors/index.js';
 import type { AllocationExtent, Extent } from '../extent/index.js';
-import type { BlockLimits, BlockReader, WithSignal } from '../hypervisor/index.js';
+import type { BlockLimits, BlockReader, ReadPiece, WithSignal } from '../hypervisor/index.js';
 import { type ContextStatus, readAllocation, readStatus } from './block-status.js';
 import { capabilitiesOf, type NbdCapabilities } from './capabilities.js';
 import type { NbdConnectOptions } from './connect-options.js';
@@ -94,12 +94,19 @@ export class NbdClient implements BlockReader {
    * @throws VBackupError VB_NBD_DISCONNECTED, VB_NBD_CLOSED, VB_NBD_REPLY_…
    */
   async read(offset: number, target: Buffer, options: WithSignal = {}): Promise<void> {
-    checkRange({ offset, length: target.length }, this);
-    await this.#transfer(offset, target, options, (piece, bytes) => ({
-      command: NBD_CMD_READ,
-      ...piece,
-      target: bytes,
-    }));
+    await this.readAll([{ offset, target }], options);
+  }
+
+  /** Throws as {@link read}. */
+  async readAll(pieces: readonly ReadPiece[], options: WithSignal = {}): Promise<void> {
+    const requests: JobSpecification[] = [];
+    for (const piece of pieces) {
+      checkRange({ offset: piece.offset, length: piece.target.length }, this);
+      for (const { offset, bytes } of this.#requestsOf(piece.offset, piece.target)) {
+        requests.push({ command: NBD_CMD_READ, offset, length: bytes.length, target: bytes });
+      }
+    }
+    await this.#dispatcher.runAll(requests, options.signal);
   }
 
   /**
@@ -110,12 +117,11 @@ export class NbdClient implements BlockReader {
     checkRange({ offset, length: bytes.length }, this);
     this.#checkWritable();
     const flags = this.#fuaFlag(options);
-    await this.#transfer(offset, bytes, options, (piece, payload) => ({
-      command: NBD_CMD_WRITE,
-      flags,
-      ...piece,
-      payload,
-    }));
+    const requests: JobSpecification[] = [];
+    for (const { offset: at, bytes: payload } of this.#requestsOf(offset, bytes)) {
+      requests.push({ command: NBD_CMD_WRITE, flags, offset: at, length: payload.length, payload });
+    }
+    await this.#dispatcher.runAll(requests, options.signal);
     await this.#flushInstead(options);
   }
 
@@ -164,32 +170,12 @@ export class NbdClient implements BlockReader {
     await this.close();
   }
 
-  /** Sends the pieces of one transfer side by side. If one fails, none touches `bytes` when this rejects. */
-  async #transfer(
-    offset: number,
-    bytes: Buffer,
-    options: WithSignal,
-    specify: (piece: Extent, bytes: Buffer) => JobSpecification,
-  ): Promise<void> {
-    const { length } = bytes;
-    if (length === 0) return;
+  /** What one transfer is cut into, to travel side by side. */
+  *#requestsOf(offset: number, bytes: Buffer): Generator<{ readonly offset: number; readonly bytes: Buffer }> {
     const { alignment, maximumRequest } = this.limits;
-    const limit = Math.max(alignment, Math.min(maximumRequest, REQUEST_LENGTH));
-    if (length <= limit) {
-      await this.#dispatcher.run(specify({ offset, length }, bytes), options.signal);
-      return;
-    }
-    const stop = new AbortController();
-    const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-    const runs: Promise<Reply>[] = [];
-    for (const piece of piecesOf({ offset, length }, limit)) {
-      const start = piece.offset - offset;
-      runs.push(this.#dispatcher.run(specify(piece, bytes.subarray(start, start + piece.length)), signal));
-    }
-    try {
-      await Promise.all(runs);
-    } finally {
-      stop.abort();
+    const longest = Math.max(alignment, Math.min(maximumRequest, REQUEST_LENGTH));
+    for (let at = 0; at < bytes.length; at += longest) {
+      yield { offset: offset + at, bytes: bytes.length <= longest ? bytes : bytes.subarray(at, at + longest) };
     }
   }
 

@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { abortError, RequestError, VBackupError } from '../errors/index.js';
 import type { NbdConnectOptions } from './connect-options.js';
 import { type ConnectionLoss, type ConnectionOwner, NbdConnection } from './connection.js';
-import { isRepeatable, Job, type JobSpecification } from './job.js';
+import { isRepeatable, type Job, type JobSpecification } from './job.js';
+import { jobsOf, type Waiting } from './job-group.js';
 import type { Negotiated } from './negotiation.js';
 import type { Reply } from './reply.js';
 import { NBD_CMD_FLUSH } from './words.js';
@@ -82,29 +83,42 @@ export class Dispatcher implements ConnectionOwner {
 
   /** Resolves with the reply when the server has done what was asked; rejects with what it said against it. */
   run(specification: JobSpecification, signal?: AbortSignal): Promise<Reply> {
-    if (signal?.aborted === true) return Promise.reject(abortError(signal));
-    const refused = this.#failure ?? (isRepeatable(specification.command) ? undefined : this.#writesLost);
-    if (refused !== undefined) return Promise.reject(refused);
     return new Promise((resolve, reject) => {
-      const written = this.#written;
-      const release = () => signal?.removeEventListener('abort', abort);
-      const job = new Job(specification, {
-        resolve: (reply) => {
-          release();
-          this.#keepAccount(specification.command, written);
-          resolve(reply);
-        },
-        reject: (error) => {
-          release();
-          reject(error);
-        },
-      });
-      const abort = () => this.#abort(job, signal);
-      signal?.addEventListener('abort', abort, { once: true });
-      const connection = this.#queue.length === 0 ? this.#connectionFor(job) : undefined;
-      if (connection === undefined) this.#queue.push(job);
-      else connection.send(job);
+      this.#start([specification], { resolve, reject, signal });
     });
+  }
+
+  /**
+   * Resolves when the server has done all that was asked, in any order. The first failure takes the others back: when it is told, no
+   * buffer is touched any more.
+   */
+  runAll(specifications: readonly JobSpecification[], signal?: AbortSignal): Promise<void> {
+    if (specifications.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#start(specifications, { resolve: () => resolve(), reject, signal });
+    });
+  }
+
+  #start(specifications: readonly JobSpecification[], { resolve, reject, signal }: Waiting): void {
+    const refused = this.#refusal(specifications, signal);
+    if (refused !== undefined) return reject(refused);
+    const written = this.#written;
+    const takeBack = (job: Job): void => this.#takeBack(job);
+    const onDone = (command: number): void => this.#keepAccount(command, written);
+    for (const job of jobsOf(specifications, { resolve, reject, signal, takeBack, onDone })) this.#enqueue(job);
+  }
+
+  /** Why nothing of this is begun. */
+  #refusal(specifications: readonly JobSpecification[], signal: AbortSignal | undefined): Error | undefined {
+    if (signal?.aborted === true) return abortError(signal);
+    const onlyReads = specifications.every(({ command }) => isRepeatable(command));
+    return this.#failure ?? (onlyReads ? undefined : this.#writesLost);
+  }
+
+  #enqueue(job: Job): void {
+    const connection = this.#queue.length === 0 ? this.#connectionFor(job) : undefined;
+    if (connection === undefined) this.#queue.push(job);
+    else connection.send(job);
   }
 
   async close(): Promise<void> {
@@ -130,12 +144,15 @@ export class Dispatcher implements ConnectionOwner {
     const lane = this.#lanes.find((candidate) => candidate.connection === connection);
     if (lane !== undefined) lane.connection = undefined;
     const again: Job[] = [];
+    const failed: (() => void)[] = [];
     for (const job of loss.jobs) {
       const error = this.#failure ?? this.#verdict(job, loss);
       if (error === undefined) again.push(job);
-      else job.reject(error);
+      else failed.push(() => job.reject(error));
     }
     this.#queue.unshift(...again);
+    // One that fails takes back those that it was asked for with: they must be where they are looked for.
+    for (const fail of failed) fail();
     if (this.#failure !== undefined) return;
     if (!mayComeBack(loss.error)) return this.#fail(loss.error);
     this.#pump();
@@ -241,14 +258,13 @@ export class Dispatcher implements ConnectionOwner {
     return best;
   }
 
-  #abort(job: Job, signal: AbortSignal | undefined): void {
-    const error = signal === undefined ? new VBackupError('VB_ABORTED', 'aborted') : abortError(signal);
+  /** Nobody waits for a job any more, wherever it is. */
+  #takeBack(job: Job): void {
     const waits = this.#queue.indexOf(job);
     if (waits >= 0) this.#queue.splice(waits, 1);
     else {
       for (const { connection } of this.#lanes) if (connection?.abandon(job) === true) break;
     }
-    job.reject(error);
   }
 
   #fail(error: Error): void {

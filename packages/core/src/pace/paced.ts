@@ -1,5 +1,5 @@
 import { type AllocationExtent, type Extent, splitAt } from '../extent/index.js';
-import type { BlockReader, BlockWriter, OpenTarget, WithSignal } from '../hypervisor/index.js';
+import type { BlockReader, BlockWriter, OpenTarget, ReadPiece, WithSignal } from '../hypervisor/index.js';
 import type { RateLimiter } from './rate-limiter.js';
 
 /** Zeros that are written with one call, so that the wait comes before them and not after. */
@@ -22,6 +22,7 @@ class PacedReader implements BlockReader {
   readonly limits: BlockReader['limits'];
   /** Missing where the disk cannot tell. */
   readonly allocation?: NonNullable<BlockReader['allocation']>;
+  readonly readAll?: NonNullable<BlockReader['readAll']>;
   readonly #inner: BlockReader;
   readonly #limiter: RateLimiter;
 
@@ -29,6 +30,7 @@ class PacedReader implements BlockReader {
     this.size = inner.size;
     this.limits = inner.limits;
     if (inner.allocation !== undefined) this.allocation = (range, options) => allocationOf(inner, range, options);
+    if (inner.readAll !== undefined) this.readAll = (pieces, options) => this.#readAll(pieces, options);
     this.#inner = inner;
     this.#limiter = limiter;
   }
@@ -36,6 +38,14 @@ class PacedReader implements BlockReader {
   async read(offset: number, target: Buffer, options?: WithSignal): Promise<void> {
     await this.#limiter.take(target.length, options);
     await this.#inner.read(offset, target, options);
+  }
+
+  async #readAll(pieces: readonly ReadPiece[], options?: WithSignal): Promise<void> {
+    await this.#limiter.take(
+      pieces.reduce((sum, { target }) => sum + target.length, 0),
+      options,
+    );
+    await this.#inner.readAll?.(pieces, options);
   }
 
   [Symbol.asyncDispose](): PromiseLike<void> {

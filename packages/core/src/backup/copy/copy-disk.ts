@@ -1,6 +1,6 @@
 import { VBackupError } from '../../errors/index.js';
 import { type Extent, splitAt, totalLength } from '../../extent/index.js';
-import type { BlockReader, WithSignal } from '../../hypervisor/index.js';
+import type { BlockReader, ReadPiece, WithSignal } from '../../hypervisor/index.js';
 import { type Slot, SlotPool } from '../../memory/slot-pool.js';
 import { type Run, zeroRuns } from '../../memory/zero-runs.js';
 import type { ImageWriter } from '../image.js';
@@ -42,7 +42,15 @@ export async function copyDisk(options: CopyOptions): Promise<CopySummary> {
 }
 
 type Item = { readonly range: PlannedRange; readonly bytes: Buffer };
-type Batch = { readonly slot: Slot; readonly items: Item[]; readonly reads: Promise<void>[]; filled: number };
+type Batch = {
+  readonly slot: Slot;
+  readonly items: Item[];
+  readonly reads: Promise<void>[];
+  /** What is asked for next, in one request or in several that travel together. */
+  next: ReadPiece[];
+  nextLength: number;
+  filled: number;
+};
 
 const EMPTY = Buffer.alloc(0);
 
@@ -54,6 +62,8 @@ class DiskCopy {
   readonly #window = new ReadWindow();
   readonly #limiter: ByteLimiter;
   readonly #requestLength: number;
+  /** Requests travel together up to this length; where there is no such thing, each by itself. */
+  readonly #groupLength: number;
   readonly #batches = new Channel<Batch>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
@@ -77,6 +87,7 @@ class DiskCopy {
     });
     this.#limiter = new ByteLimiter({ count: reader.limits.maximumInFlight, bytes: this.#window.bytes });
     this.#requestLength = Math.min(REQUEST_LENGTH, reader.limits.maximumRequest);
+    this.#groupLength = reader.readAll === undefined ? 0 : REQUEST_LENGTH;
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
   }
 
@@ -101,31 +112,39 @@ class DiskCopy {
   }
 
   async #produce(): Promise<void> {
+    const { reader, size, extents } = this.#options;
     let batch: Batch | undefined;
-    for await (const range of this.#pieces()) {
-      const needed = range.kind === 'data' ? this.#aligned(range.length) : 0;
-      if (
-        batch !== undefined &&
-        (batch.items.length === BATCH_ITEM_LIMIT || batch.filled + needed > this.#frameLength)
-      ) {
-        this.#batches.push(batch);
-        batch = undefined;
+    for await (const window of planCopy({ reader, size, extents, unit: this.#unit, signal: this.#signal })) {
+      for (const range of this.#cut(window)) {
+        const needed = range.kind === 'data' ? this.#aligned(range.length) : 0;
+        if (batch !== undefined && !this.#fits(batch, needed)) {
+          await this.#complete(batch);
+          batch = undefined;
+        }
+        batch ??= await this.#newBatch();
+        await this.#ask(range, batch, needed);
       }
-      batch ??= await this.#newBatch();
-      await this.#ask(range, batch, needed);
+      // The next window may be long in coming.
+      if (batch !== undefined) await this.#send(batch);
     }
-    if (batch !== undefined) this.#batches.push(batch);
+    if (batch !== undefined) await this.#complete(batch);
     this.#batches.close();
   }
 
+  #fits(batch: Batch, needed: number): boolean {
+    return batch.items.length < BATCH_ITEM_LIMIT && batch.filled + needed <= this.#frameLength;
+  }
+
+  async #complete(batch: Batch): Promise<void> {
+    await this.#send(batch);
+    this.#batches.push(batch);
+  }
+
   /** Data is cut at the frames of the disk; zeros need no slot. */
-  async *#pieces(): AsyncGenerator<PlannedRange> {
-    const { reader, size, extents } = this.#options;
-    for await (const window of planCopy({ reader, size, extents, unit: this.#unit, signal: this.#signal })) {
-      for (const range of window) {
-        if (range.kind === 'zero') yield range;
-        else for (const piece of splitAt([range], this.#frameLength)) yield { kind: 'data', ...piece };
-      }
+  *#cut(window: readonly PlannedRange[]): Generator<PlannedRange> {
+    for (const range of window) {
+      if (range.kind === 'zero') yield range;
+      else for (const piece of splitAt([range], this.#frameLength)) yield { kind: 'data', ...piece };
     }
   }
 
@@ -135,7 +154,7 @@ class DiskCopy {
 
   async #newBatch(): Promise<Batch> {
     const slot = await this.#slots.acquire({ signal: this.#signal });
-    const batch = { slot, items: [], reads: [], filled: 0 };
+    const batch = { slot, items: [], reads: [], next: [], nextLength: 0, filled: 0 };
     this.#reading.add(batch);
     return batch;
   }
@@ -148,25 +167,38 @@ class DiskCopy {
     batch.filled += needed;
     for (let at = 0; at < needed; at += this.#requestLength) {
       const length = Math.min(this.#requestLength, needed - at);
-      await this.#limiter.acquire(length, { signal: this.#signal });
-      const read = this.#read(range.offset + at, buffer.subarray(start + at, start + at + length));
-      // It has stopped everything by then, and whoever waits for the batch is told.
-      read.catch(() => undefined);
-      batch.reads.push(read);
+      if (batch.nextLength + length > this.#groupLength) await this.#send(batch);
+      batch.next.push({ offset: range.offset + at, target: buffer.subarray(start + at, start + at + length) });
+      batch.nextLength += length;
     }
   }
 
-  async #read(offset: number, target: Buffer): Promise<void> {
+  /** Asks for what was gathered. */
+  async #send(batch: Batch): Promise<void> {
+    const { next, nextLength } = batch;
+    if (next.length === 0) return;
+    batch.next = [];
+    batch.nextLength = 0;
+    await this.#limiter.acquire(nextLength, { signal: this.#signal });
+    const read = this.#read(next, nextLength);
+    // It has stopped everything by then, and whoever waits for the batch is told.
+    read.catch(() => undefined);
+    batch.reads.push(read);
+  }
+
+  async #read(pieces: readonly ReadPiece[], length: number): Promise<void> {
+    const { reader } = this.#options;
     const asked = performance.now();
-    this.#readLength += target.length;
+    this.#readLength += length;
     try {
-      await this.#options.reader.read(offset, target, { signal: this.#signal });
+      if (reader.readAll !== undefined) await reader.readAll(pieces, { signal: this.#signal });
+      else for (const { offset, target } of pieces) await reader.read(offset, target, { signal: this.#signal });
     } catch (error) {
       this.#stop.abort(error);
       throw error;
     } finally {
-      this.#adapt(target.length, performance.now() - asked);
-      this.#limiter.release(target.length);
+      this.#adapt(length, performance.now() - asked);
+      this.#limiter.release(length);
     }
   }
 
