@@ -3,12 +3,19 @@ import type { WithSignal } from '../hypervisor/index.js';
 import type { Loan } from '../memory/loan.js';
 import type { FrameDigest } from './frame-digest/digest-algorithm.js';
 
+/** A range of a disk and what it holds: bytes of its length, or zeros. */
+export interface ImagePiece extends Extent {
+  readonly bytes: Buffer | null;
+}
+
 /** Where one disk of one backup is written. Calls come in ascending order of offset, and never overlap. */
 export interface ImageWriter {
   /** Several calls may be under way; `bytes` belongs to the writer until its promise settles. */
   data(offset: number, bytes: Buffer): Promise<void>;
   /** The range reads as zero (and differs from the parent, in an increment). */
   zero(offset: number, length: number): Promise<void>;
+  /** As `data` and `zero` of each, in their order; missing where that saves nothing. */
+  writeAll?(pieces: readonly ImagePiece[]): Promise<void>;
   /**
    * Zeros were found in what was planned as data: whoever counted on the plan hears of it before they are given.
    * @param length - of all zeros in a piece

@@ -118,6 +118,90 @@ describe('NbdClient', () => {
     await assertReads(client);
   });
 
+  describe('that reads several pieces at once', () => {
+    const OFFSETS = [8 * KiB, 0, 100 * KiB, 40 * KiB];
+    const piecesOf = (): { readonly offset: number; readonly target: Buffer }[] =>
+      OFFSETS.map((offset) => ({ offset, target: Buffer.alloc(4 * KiB, 0xee) }));
+    const isUntouched = ({ target }: { readonly target: Buffer }): boolean => target.every((byte) => byte === 0xee);
+
+    it('puts each where it belongs, in whatever order it comes', async () => {
+      const held: SeenRequest[] = [];
+      await using server = await serve((peer, request) => {
+        held.push(request);
+        if (held.length === OFFSETS.length) peer.write(...held.reverse().map((each) => dataOf(each)));
+      });
+      await using client = await connect(server);
+      const pieces = piecesOf();
+      await client.readAll(pieces);
+      for (const { offset, target } of pieces) assert.ok(target.equals(contentOf({ offset, length: target.length })));
+      await client.readAll([]);
+      const beyond = [
+        { offset: 0, target: Buffer.alloc(8) },
+        { offset: client.size, target: Buffer.alloc(8) },
+      ];
+      await assert.rejects(client.readAll(beyond), { code: 'VB_INVALID_ARGUMENT' });
+    });
+
+    it('fails with the first that fails, and leaves alone what comes late', async () => {
+      const late: SeenRequest[] = [];
+      const failed = withResolvers<null>();
+      await using server = await serve(async (peer, request) => {
+        if (request.offset === 12 * KiB) return honest(peer, request, 0);
+        if (request.offset === OFFSETS[1]) {
+          return peer.write(chunk(request.cookie, NBD_REPLY_TYPE_ERROR, { body: errorBody(NBD_EIO, 'bad') }));
+        }
+        late.push(request);
+        if (late.length < OFFSETS.length - 1) return;
+        await failed.promise;
+        peer.write(...late.map((each) => dataOf(each)));
+      });
+      await using client = await connect(server);
+      const pieces = piecesOf();
+      await assert.rejects(client.readAll(pieces), { code: 'VB_NBD_REQUEST_FAILED' });
+      failed.resolve(null);
+      await assertReads(client, 12 * KiB);
+      assert.ok(pieces.every(isUntouched));
+      assert.equal(server.connections, 1);
+    });
+
+    it('does not ask again for the others when one has ended the connection too often', async () => {
+      const asked: string[] = [];
+      await using server = await serve(async (peer, request, index) => {
+        asked.push(`${index}: ${request.offset / KiB}`);
+        if (index === 2) return honest(peer, request, index);
+        if (request.offset !== OFFSETS[0]) return;
+        const answer = dataOf(request);
+        peer.write(answer.subarray(0, answer.length / 2));
+        await delay(20);
+        peer.socket.destroy();
+        await peer.gone();
+      });
+      await using client = await connect(server);
+      const pieces = piecesOf();
+      await assert.rejects(client.readAll(pieces), { code: 'VB_NBD_REQUEST_FAILED' });
+      await assertReads(client, 12 * KiB);
+      assert.deepEqual(asked.at(-1), '2: 12');
+      assert.equal(asked.filter((each) => each.startsWith('2')).length, 1);
+      assert.ok(pieces.slice(1).every(isUntouched));
+    });
+
+    it('touches nothing after it is aborted', async () => {
+      const stop = new AbortController();
+      const held: SeenRequest[] = [];
+      await using server = await serve((peer, request) => {
+        if (request.offset === 12 * KiB) return peer.write(...held.map((each) => dataOf(each)), dataOf(request));
+        held.push(request);
+        if (held.length === OFFSETS.length) stop.abort(new Error('enough'));
+      });
+      await using client = await connect(server);
+      const pieces = piecesOf();
+      await assert.rejects(client.readAll(pieces, { signal: stop.signal }), /enough/);
+      await assertReads(client, 12 * KiB);
+      assert.ok(pieces.every(isUntouched));
+      await assert.rejects(client.readAll(pieces, { signal: stop.signal }), /enough/);
+    });
+  });
+
   it('sends the headers of one turn in one write', async () => {
     let writes = 0;
     await using server = await serve(honest);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { AllocationExtent } from '../extent/index.js';
-import type { BlockReader, BlockWriter, OpenTarget } from '../hypervisor/index.js';
+import type { BlockReader, BlockWriter, OpenTarget, ReadPiece } from '../hypervisor/index.js';
 import { FakeClock } from '../testing/fake-clock.js';
 import { FakeReader, MappedFakeReader } from '../testing/index.js';
 import { pacedReader, pacedTarget } from './paced.js';
@@ -25,6 +25,23 @@ describe('pacedReader', () => {
     }
     assert.equal(clock.now(), 900);
     assert.ok(closed);
+  });
+
+  it('counts pieces that are read at once as their sum, if the disk can do that', async () => {
+    const clock = new FakeClock();
+    const disk = new FakeReader(Buffer.alloc(8192, 7));
+    assert.equal(pacedReader(disk, new RateLimiter(1, clock)).readAll, undefined);
+    const able: BlockReader = Object.assign(disk, {
+      readAll: async (pieces: readonly ReadPiece[]) => {
+        for (const { offset, target } of pieces) await disk.read(offset, target);
+      },
+    });
+    const reader = pacedReader(able, new RateLimiter(4096, clock));
+    const pieces = [0, 4096, 0].map((offset) => ({ offset, target: Buffer.alloc(4096) }));
+    const more = [{ offset: 0, target: Buffer.alloc(512) }];
+    await Promise.all([reader.readAll?.(pieces), reader.readAll?.(more), clock.advance()]);
+    assert.ok([...pieces, ...more].every(({ target }) => target.every((byte) => byte === 7)));
+    assert.equal(clock.now(), 2900);
   });
 
   it('says for nothing what is allocated', async () => {

@@ -3,6 +3,7 @@ import { randomFillSync } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { skipEverywhere } from '../testing/tools.js';
 import { AppendFile } from './append-file.js';
 import { DirectAppender } from './direct-appender.js';
@@ -44,6 +45,21 @@ describe('DirectAppender', () => {
       assert.ok((await readFile(path)).equals(bytes));
     });
   }
+
+  it('shows what it writes block by block, and leaves it as it is until that was looked at', async () => {
+    const shown: Buffer[] = [];
+    const bytes = randomFillSync(Buffer.alloc(13 * MiB + 77));
+    const look = async (block: Buffer): Promise<void> => {
+      await delay(5);
+      shown.push(Buffer.from(block));
+    };
+    await using appender = await DirectAppender.openShowing(file, look);
+    for (let at = 0; at < bytes.length; at += 700_001) await appender.append([bytes.subarray(at, at + 700_001)]);
+    await appender.flush();
+    assert.ok(Buffer.concat(shown).equals(bytes));
+    await appender.sync();
+    assert.ok((await readFile(path)).equals(bytes));
+  });
 
   it('tells of a block that cannot be written, at the latest when it is synced', async function () {
     await using appender = await DirectAppender.open(file);

@@ -1,4 +1,3 @@
-import type { FileHandle } from 'node:fs/promises';
 import { copyInto } from '../memory/shared-bytes.js';
 import { type Slot, SlotPool } from '../memory/slot-pool.js';
 import type { AppendFile } from './append-file.js';
@@ -11,24 +10,32 @@ const BLOCK_LENGTH = 2 * 1024 * 1024;
 const BLOCKS = 2;
 
 /**
+ * Is shown every block, in order, while it is written: the bytes stay as they are until the promise settles, which never fails.
+ */
+export type ShowBlock = (block: Buffer) => Promise<void>;
+
+/**
  * Appends to a file around the page cache: what comes in pieces of any length is collected in blocks of whole pages. An error
  * of a block is thrown by a later call, at the latest by {@link sync}.
  */
 export class DirectAppender implements AsyncDisposable {
-  readonly #path: string;
-  readonly #file: FileHandle;
-  readonly #direct: DirectWriter;
-  readonly #blocks = new SlotPool({ count: BLOCKS, length: BLOCK_LENGTH });
+  readonly #file: AppendFile;
+  readonly #direct: DirectWriter | null;
+  readonly #show: ShowBlock | undefined;
+  readonly #blocks: SlotPool;
   #filling: Slot | null = null;
   #filled = 0;
   /** Where the block that is being filled begins in the file. */
   #position = 0;
   #writing: Promise<void> = Promise.resolve();
+  #showing: Promise<void> = Promise.resolve();
 
-  private constructor(file: AppendFile, direct: DirectWriter) {
-    this.#path = file.path;
-    this.#file = file.handle;
+  private constructor(file: AppendFile, direct: DirectWriter | null, show?: ShowBlock) {
+    this.#file = file;
     this.#direct = direct;
+    this.#show = show;
+    // Whoever looks may be slower than the disk.
+    this.#blocks = new SlotPool({ count: show === undefined ? BLOCKS : BLOCKS + 1, length: BLOCK_LENGTH });
   }
 
   /**
@@ -38,6 +45,11 @@ export class DirectAppender implements AsyncDisposable {
   static async open(file: AppendFile): Promise<DirectAppender | null> {
     const direct = await DirectWriter.open(file.handle);
     return direct === null ? null : new DirectAppender(file, direct);
+  }
+
+  /** As {@link open}, and where that cannot be done, blocks are written through the page cache: somebody wants to see them. */
+  static async openShowing(file: AppendFile, show: ShowBlock): Promise<DirectAppender> {
+    return new DirectAppender(file, await DirectWriter.open(file.handle), show);
   }
 
   /** Bytes that were appended. */
@@ -61,20 +73,20 @@ export class DirectAppender implements AsyncDisposable {
   /** Everything that was appended is in the file; what is appended later no longer begins on a page. */
   async flush(): Promise<void> {
     await this.#flush();
-    await this.#writing;
+    await Promise.all([this.#writing, this.#showing]);
   }
 
   /** Everything that was appended is on the disk. */
   async sync(): Promise<void> {
     await this.flush();
-    await withIo(`cannot sync ${this.#path}`, () => this.#file.sync());
+    await this.#file.sync();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writing.catch(() => undefined);
+    await Promise.allSettled([this.#writing, this.#showing]);
     this.#filling?.release();
     this.#blocks[Symbol.dispose]();
-    await this.#direct[Symbol.asyncDispose]();
+    await this.#direct?.[Symbol.asyncDispose]();
   }
 
   /** Begins to write what was collected. @throws what the write before it failed with */
@@ -87,16 +99,22 @@ export class DirectAppender implements AsyncDisposable {
     this.#position += this.#filled;
     this.#filling = null;
     this.#filled = 0;
-    this.#writing = this.#write(bytes, position).finally(() => block.release());
+    const writing = this.#write(bytes, position);
+    const shown = this.#show?.(bytes);
+    this.#writing = shown === undefined ? writing.finally(() => block.release()) : writing;
     // It is looked at when the next one starts, and at the end.
     this.#writing.catch(() => undefined);
+    if (shown !== undefined)
+      this.#showing = Promise.allSettled([this.#showing, shown, writing]).then(() => block.release());
   }
 
   async #write(bytes: Buffer, position: number): Promise<void> {
-    await withIo(`cannot write ${this.#path}`, async () => {
-      const written = await this.#direct.write(bytes, position);
+    const direct = this.#direct;
+    if (direct === null) return this.#file.append([bytes]);
+    await withIo(`cannot write ${this.#file.path}`, async () => {
+      const written = await direct.write(bytes, position);
       // The last block rarely ends with a page.
-      await writeFully(this.#file, bytes.subarray(written), position + written);
+      await writeFully(this.#file.handle, bytes.subarray(written), position + written);
     });
   }
 }

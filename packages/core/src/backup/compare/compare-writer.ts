@@ -3,9 +3,10 @@ import type { WithSignal } from '../../hypervisor/index.js';
 import { SlotPool } from '../../memory/slot-pool.js';
 import { PAGE_LENGTH } from '../copy/geometry.js';
 import { DamagedFrameError } from '../image/damaged-frame.js';
-import type { Fingerprint, ImageReader, ImageSummary, ImageWriter } from '../image.js';
+import type { Fingerprint, ImagePiece, ImageReader, ImageSummary, ImageWriter } from '../image.js';
 import { shared } from '../workers/shared.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
+import { writePieces } from '../write-pieces.js';
 import { differingPages } from './differing-pages.js';
 
 /** So many bytes of the parent are looked at in one piece … */
@@ -44,15 +45,35 @@ export class CompareWriter implements ImageWriter, AsyncDisposable {
   }
 
   data(offset: number, bytes: Buffer): Promise<void> {
-    const { inner } = this.#options;
-    return this.#handOn({ offset, length: bytes.length }, bytes, (part) =>
-      inner.data(part.offset, bytes.subarray(part.offset - offset, endOf(part) - offset)),
-    );
+    return this.writeAll([{ offset, length: bytes.length, bytes }]);
   }
 
   zero(offset: number, length: number): Promise<void> {
-    const { inner } = this.#options;
-    return this.#handOn({ offset, length }, null, (part) => inner.zero(part.offset, part.length));
+    return this.writeAll([{ offset, length, bytes: null }]);
+  }
+
+  /** One failure fails every later call: what follows a gap must not be handed on. */
+  async writeAll(pieces: readonly ImagePiece[]): Promise<void> {
+    const before = this.#turn;
+    const comparison = Promise.all(pieces.map((piece) => this.#differing(piece)));
+    const handed = (async () => {
+      const parts = (await comparison).flat();
+      await before;
+      // The plan took all data for changed, and all zeros for unchanged.
+      if (totalLength(parts) !== totalLength(pieces.filter(({ bytes }) => bytes !== null))) {
+        this.#options.inner.dataIsLess?.();
+      }
+      return { written: writePieces(this.#options.inner, parts) };
+    })();
+    this.#turn = handed.then(() => undefined);
+    this.#turn.catch(() => undefined);
+    this.#comparing.add(handed);
+    try {
+      const { written } = await handed;
+      await written;
+    } finally {
+      this.#comparing.delete(handed);
+    }
   }
 
   /** Zeros were planned as data; most likely they were in the parent too. */
@@ -76,45 +97,26 @@ export class CompareWriter implements ImageWriter, AsyncDisposable {
     this.#slots[Symbol.dispose]();
   }
 
-  /** One failure fails every later call: what follows a gap must not be handed on. */
-  async #handOn(range: Extent, now: Buffer | null, hand: (part: Extent) => Promise<void>): Promise<void> {
-    const before = this.#turn;
-    const comparison = this.#differing(range, now);
-    const handed = (async () => {
-      const parts = await comparison;
-      await before;
-      // The plan took all data for changed, and all zeros for unchanged.
-      if (totalLength(parts) !== (now === null ? 0 : range.length)) this.#options.inner.dataIsLess?.();
-      return parts.map(hand);
-    })();
-    this.#turn = handed.then(() => undefined);
-    this.#turn.catch(() => undefined);
-    this.#comparing.add(handed);
-    try {
-      await Promise.all(await handed);
-    } finally {
-      this.#comparing.delete(handed);
-    }
-  }
-
-  /** What differs in a range that now holds `now` (null: zeros), grown to whole pages. */
-  async #differing(range: Extent, now: Buffer | null): Promise<readonly Extent[]> {
+  /** What differs in a range, grown to whole pages. */
+  async #differing(piece: ImagePiece): Promise<readonly ImagePiece[]> {
     const different: Extent[] = [];
     const nowIn = (part: Extent): Buffer | null =>
-      now?.subarray(part.offset - range.offset, endOf(part) - range.offset) ?? null;
-    let end = range.offset;
-    for await (const known of this.#options.parent.fingerprints(range, { signal: this.#signal })) {
+      piece.bytes?.subarray(part.offset - piece.offset, endOf(part) - piece.offset) ?? null;
+    let end = piece.offset;
+    for await (const known of this.#options.parent.fingerprints(piece, { signal: this.#signal })) {
       different.push(...(await this.#against(known, nowIn(known))));
       end = endOf(known);
     }
-    if (end < endOf(range)) {
-      const grown = { offset: end, length: endOf(range) - end };
+    if (end < endOf(piece)) {
+      const grown = { offset: end, length: endOf(piece) - end };
       different.push(...differingPages(grown, { now: nowIn(grown), before: null }));
     }
     const [only] = different;
+    if (only === undefined) return [];
     // Of a short range mostly nothing differs, or all of it.
-    if (only === undefined || only.length === range.length) return different;
-    return [...clip(alignOutward(different, PAGE_LENGTH), range)];
+    if (only.length === piece.length) return [piece];
+    const pages = clip(alignOutward(different, PAGE_LENGTH), piece);
+    return Array.from(pages, (part) => ({ ...part, bytes: nowIn(part) }));
   }
 
   async #against(known: Fingerprint, now: Buffer | null): Promise<readonly Extent[]> {

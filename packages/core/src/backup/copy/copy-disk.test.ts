@@ -106,6 +106,31 @@ describe('copyDisk', () => {
     assert.deepEqual(most, { count: 3, bytes: 3 * MiB });
   });
 
+  it('asks for neighbours of a slot together where the device can do that, for 1 MiB at most', async () => {
+    const content = randomBytes(8 * MiB);
+    const asked: string[] = [];
+    const plain = new FakeReader(content);
+    const reader: BlockReader = {
+      size: plain.size,
+      limits: { ...plain.limits, maximumInFlight: 1 },
+      read: () => assert.fail(),
+      readAll: async (pieces, options) => {
+        asked.push(`${pieces.length} of ${pieces.reduce((sum, { target }) => sum + target.length, 0) / KiB}`);
+        for (const { offset, target } of pieces) await plain.read(offset, target, options);
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+    const writer = new MemoryWriter(content.length);
+    const fragments = Array.from({ length: 20 }, (_, at) => ({ offset: at * 128 * KiB, length: 64 * KiB }));
+    const extents = [...fragments, { offset: 4 * MiB + 64 * KiB, length: 3 * MiB }];
+    await copyDisk({ reader, writer, size: content.length, extents });
+    assert.deepEqual(asked, ['16 of 1024', '4 of 256', '4 of 960', '4 of 1024', '4 of 1024', '1 of 64']);
+    for (const { offset, length } of extents) {
+      const end = offset + length;
+      assert.ok(writer.image.subarray(offset, end).equals(content.subarray(offset, end)));
+    }
+  });
+
   it('tells the first failure, of the device or of the writer, when every read is settled', async () => {
     const content = randomBytes(16 * MiB);
     let open = 0;

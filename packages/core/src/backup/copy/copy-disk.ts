@@ -3,7 +3,8 @@ import { type Extent, splitAt, totalLength } from '../../extent/index.js';
 import type { BlockReader, ReadPiece, WithSignal } from '../../hypervisor/index.js';
 import { type Slot, SlotPool } from '../../memory/slot-pool.js';
 import { type Run, zeroRuns } from '../../memory/zero-runs.js';
-import type { ImageWriter } from '../image.js';
+import type { ImagePiece, ImageWriter } from '../image.js';
+import { writePieces } from '../write-pieces.js';
 import { ByteLimiter } from './byte-limiter.js';
 import { Channel } from './channel.js';
 import { copyUnitOf, frameLengthOf, PAGE_LENGTH, shortestZeroRunOf, slotCountFor, slotCountOf } from './geometry.js';
@@ -215,47 +216,45 @@ class DiskCopy {
     const writing = new Set<Promise<void>>();
     for await (const batch of this.#batches) {
       this.#signal.throwIfAborted();
-      const written = this.#written(batch, await this.#handOver(batch)).finally(() => writing.delete(written));
+      // Neighbours go on together: many short ranges are then one message to a worker, and one write.
+      await Promise.all(batch.reads);
+      this.#reading.delete(batch);
+      this.#signal.throwIfAborted();
+      const written = this.#write(batch).finally(() => writing.delete(written));
       written.catch((error: unknown) => this.#stop.abort(error));
       writing.add(written);
     }
     await Promise.all(writing);
   }
 
-  async #handOver(batch: Batch): Promise<readonly Promise<void>[]> {
-    const { writer } = this.#options;
-    const writes: Promise<void>[] = [];
-    const track = (write: Promise<void>): void => void writes.push(write);
-    // Neighbours go on together: many short ranges are then one message to a worker, and one write.
-    await Promise.all(batch.reads);
-    this.#reading.delete(batch);
-    this.#signal.throwIfAborted();
+  async #write(batch: Batch): Promise<void> {
+    await writePieces(this.#options.writer, this.#piecesOf(batch));
+    batch.slot.release();
+    for (const { range } of batch.items) this.#done += range.length;
+    this.#options.onProgress?.(this.#done);
+  }
+
+  #piecesOf(batch: Batch): readonly ImagePiece[] {
+    const pieces: ImagePiece[] = [];
     for (const { range, bytes } of batch.items) {
       if (range.kind === 'zero') {
-        track(writer.zero(range.offset, range.length));
+        pieces.push({ offset: range.offset, length: range.length, bytes: null });
         continue;
       }
-      for (const run of this.#runs(bytes)) {
-        const offset = range.offset + run.offset;
-        if (run.kind === 'zero') track(writer.zero(offset, run.length));
-        else track(writer.data(offset, bytes.subarray(run.offset, run.offset + run.length)));
+      for (const { kind, offset, length } of this.#runs(bytes)) {
+        const held = kind === 'zero' ? null : bytes.subarray(offset, offset + length);
+        pieces.push({ offset: range.offset + offset, length, bytes: held });
       }
     }
-    return writes;
+    return pieces;
   }
 
   /** As the writer wants them. */
   #runs(bytes: Buffer): readonly Run[] {
     const runs = [...zeroRuns(bytes, { unit: PAGE_LENGTH, shortest: shortestZeroRunOf(this.#frameLength) })];
+    if (runs.every(({ kind }) => kind === 'data')) return runs;
     const zeros = totalLength(runs.filter(({ kind }) => kind === 'zero'));
-    const keeps = zeros > 0 && this.#options.writer.keepsZeros?.(zeros) === true;
+    const keeps = this.#options.writer.keepsZeros?.(zeros) === true;
     return keeps ? [{ kind: 'data', offset: 0, length: bytes.length }] : runs;
-  }
-
-  async #written(batch: Batch, writes: readonly Promise<void>[]): Promise<void> {
-    await Promise.all(writes);
-    batch.slot.release();
-    for (const { range } of batch.items) this.#done += range.length;
-    this.#options.onProgress?.(this.#done);
   }
 }

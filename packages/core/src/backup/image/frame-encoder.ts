@@ -1,4 +1,4 @@
-import { splitAt } from '../../extent/index.js';
+import assert from 'node:assert/strict';
 import { SlotPool } from '../../memory/slot-pool.js';
 import { frameLengthOf, slotCountOf } from '../copy/geometry.js';
 import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
@@ -7,7 +7,12 @@ import type { Compression } from '../manifest.js';
 import { shared } from '../workers/shared.js';
 import type { WorkerPool } from '../workers/worker-pool.js';
 
-/** What incompressible data grows by as an LZ4 frame: header, end mark, and a word per block of 256 KiB. */
+/** Frames that are encoded together, at most. */
+export const BATCH_FRAMES = 64;
+/**
+ * What incompressible data grows by as LZ4 frames: header and end mark of each, and a word per block of 256 KiB; 2 KiB where all
+ * are of 64 KiB.
+ */
 const LZ4_GROWTH = 4096;
 /** Frames of zeros, compressed, by length; nearly always there is one length. */
 const ZERO_FRAME_LIMIT = 64;
@@ -17,6 +22,12 @@ export interface StoredFrame {
   readonly stored: Buffer;
   /** Of the disk's bytes. */
   readonly digest: Buffer;
+}
+
+/** Frames that were encoded together. */
+export interface StoredFrames {
+  readonly frames: readonly StoredFrame[];
+  /** What is stored is not needed any more. */
   release(): void;
 }
 
@@ -48,20 +59,29 @@ export class FrameEncoder implements Disposable {
         : new SlotPool({ count: slotCountOf(this.#frameLength, parts.disksAtOnce), length });
   }
 
-  /** No range that is encoded crosses a multiple of the frames' length. */
-  split(offset: number, length: number): Iterable<{ offset: number; length: number }> {
-    return splitAt([{ offset, length }], this.#frameLength);
+  /** No range that is encoded crosses a multiple of the frames' length, and no batch is longer than it. */
+  get frameLength(): number {
+    return this.#frameLength;
   }
 
-  /** Compresses and hashes; `bytes` must stay as they are until the frame is released. */
-  async encode(bytes: Buffer): Promise<StoredFrame> {
-    // The slot is taken in the order of the calls, so that the frame that is written next always has one.
+  /**
+   * Compresses and hashes frames, by one thread; the bytes must stay as they are until the frames are released.
+   * @param inputs - at most {@link BATCH_FRAMES}, of {@link frameLength} in all
+   */
+  async encode(inputs: readonly Buffer[]): Promise<StoredFrames> {
+    // The slot is taken in the order of the calls, so that the frames that are written next always have one.
     const slot = this.#slots === null ? null : await this.#slots.acquire();
     try {
-      const work = { algorithm: this.#algorithm, input: shared(bytes), output: slot?.buffer };
-      const done = await this.#workers.encode(work);
-      const stored = slot === null ? bytes : slot.buffer.subarray(0, done.length);
-      return { stored, digest: done.digest, release: () => slot?.release() };
+      const work = { algorithm: this.#algorithm, inputs: inputs.map(shared), output: slot?.buffer };
+      const done = await this.#workers.encodeAll(work);
+      let at = 0;
+      const frames = done.map(({ digest, length }, index) => {
+        const stored = slot === null ? inputs[index] : slot.buffer.subarray(at, at + length);
+        assert.ok(stored !== undefined, 'more frames than inputs');
+        at += length;
+        return { stored, digest };
+      });
+      return { frames, release: () => slot?.release() };
     } catch (error) {
       slot?.release();
       throw error;
@@ -88,10 +108,10 @@ export class FrameEncoder implements Disposable {
   async #compressedZeros(bytes: Buffer): Promise<StoredFrame> {
     const output = Buffer.from(new SharedArrayBuffer(bytes.length + LZ4_GROWTH));
     const done = await this.#workers.encode({ algorithm: this.#algorithm, input: bytes, output });
-    return { stored: Buffer.from(output.subarray(0, done.length)), digest: done.digest, release: () => undefined };
+    return { stored: Buffer.from(output.subarray(0, done.length)), digest: done.digest };
   }
 
   #uncompressedZeros(bytes: Buffer): StoredFrame {
-    return { stored: bytes, digest: digestOf(this.#algorithm, bytes), release: () => undefined };
+    return { stored: bytes, digest: digestOf(this.#algorithm, bytes) };
   }
 }

@@ -4,6 +4,11 @@ import { DirectAppender } from '../../storage/direct-appender.js';
 import type { FileSums, WorkerPool } from '../workers/worker-pool.js';
 import { StreamSums } from './stream-sums.js';
 
+/** What the sums are made of are the blocks that are written. */
+type Summed =
+  | { readonly sums: StreamSums; readonly direct: DirectAppender }
+  | { readonly sums: null; readonly direct: null };
+
 export interface StreamFileOptions {
   readonly workers: WorkerPool;
   /** Whether what is written first may stay as it is: then the sums are made on the way. */
@@ -21,31 +26,29 @@ export class StreamFile implements AsyncDisposable {
   #direct: DirectAppender | null;
   #willBeRead = false;
 
-  private constructor(file: AppendFile, direct: DirectAppender | null, options: StreamFileOptions) {
+  private constructor(file: AppendFile, parts: { workers: WorkerPool } & Summed) {
     this.#file = file;
-    this.#direct = direct;
-    this.#workers = options.workers;
-    this.#sums = options.sumsOnTheWay ? new StreamSums(options.workers) : null;
+    this.#workers = parts.workers;
+    this.#sums = parts.sums;
+    this.#direct = parts.direct;
   }
 
-  static async create(path: string, options: StreamFileOptions): Promise<StreamFile> {
+  static async create(path: string, { workers, sumsOnTheWay }: StreamFileOptions): Promise<StreamFile> {
     const file = await AppendFile.create(path);
-    return new StreamFile(file, options.sumsOnTheWay ? await DirectAppender.open(file) : null, options);
+    if (!sumsOnTheWay) return new StreamFile(file, { workers, sums: null, direct: null });
+    const sums = new StreamSums(workers);
+    const direct = await DirectAppender.openShowing(file, (block) => sums.add(block));
+    return new StreamFile(file, { workers, sums, direct });
   }
 
   get path(): string {
     return this.#file.path;
   }
 
-  /** Writes all buffers, in order, after what was appended before. They may still be read when this settles, until {@link sum} has. */
+  /** Writes all buffers, in order, after what was appended before. */
   async append(buffers: readonly Buffer[]): Promise<void> {
     if (this.#willBeRead) await this.#leaveDirect();
     await (this.#direct ?? this.#file).append(buffers);
-  }
-
-  /** Adds what is appended to the sums; undefined where nothing is to be waited for. Never fails. */
-  sum(buffers: readonly Buffer[]): Promise<void> | undefined {
-    return this.#willBeRead ? undefined : this.#sums?.add(buffers);
   }
 
   /** What was written first will change: sums of it are useless, and it will be read again. */

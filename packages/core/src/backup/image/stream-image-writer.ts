@@ -1,17 +1,26 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type Extent, endOf, splitAt } from '../../extent/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
-import { type EncodedFrame, SparseStreamEncoder } from '../../sparse-stream/encoder.js';
-import { FRAME_HEADER_LENGTH } from '../../sparse-stream/frame-header.js';
+import { SparseStreamEncoder } from '../../sparse-stream/encoder.js';
 import type { StreamOptions } from '../../sparse-stream/meta.js';
 import { AppendFile } from '../../storage/append-file.js';
 import { PARTIAL_SUFFIX, publish, syncDirectory } from '../../storage/durable.js';
-import { DIGEST_LENGTH, type DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
+import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 import { FrameIndexWriter } from '../frame-index/index-writer.js';
-import type { ImageSummary, ImageWriter } from '../image.js';
+import type { ImagePiece, ImageSummary, ImageWriter } from '../image.js';
 import type { Compression } from '../manifest.js';
 import type { FileSums, WorkerPool } from '../workers/worker-pool.js';
-import { FrameEncoder, type StoredFrame } from './frame-encoder.js';
+import { BATCH_FRAMES, FrameEncoder, type StoredFrames } from './frame-encoder.js';
+import {
+  type Entry,
+  framesEntry,
+  type PlacedFrame,
+  placeData,
+  placeEntry,
+  type Settle,
+  type ZerosEntry,
+} from './image-entry.js';
 import { StreamFile } from './stream-file.js';
 
 /** One write takes at most this many bytes, and frames. */
@@ -24,7 +33,7 @@ const WRITE_FRAMES = 64;
  */
 const STORED_ZEROS_SHARE = 1 / 128;
 
-const NO_DIGEST = Buffer.alloc(DIGEST_LENGTH);
+const NO_FRAMES: StoredFrames = { frames: [], release: () => undefined };
 
 /** Where a disk's stream goes, and what it says of itself. */
 export interface StreamImageOptions {
@@ -40,23 +49,6 @@ export interface StreamImageOptions {
   readonly workers: WorkerPool;
   /** Called when both files have their names. */
   readonly onFinished: (files: { stream: FileSums; index: FileSums; summary: ImageSummary }) => Promise<void>;
-}
-
-type Entry =
-  | { kind: 'data'; offset: number; length: number; frame: Promise<StoredFrame>; ready: boolean; settle: Settle }
-  | { kind: 'zero'; offset: number; length: number; settle: Settle };
-
-interface Settle {
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-}
-
-interface Pending {
-  readonly entry: Entry | null;
-  readonly encoded: EncodedFrame;
-  readonly frame: StoredFrame | null;
-  readonly offset: number;
-  readonly length: number;
 }
 
 /**
@@ -77,7 +69,7 @@ export class StreamImageWriter implements ImageWriter {
   /** So many more zeros of a full are stored as data; below zero, none are. */
   #spareZeros: number;
   /** Zeros of a full that the next call may continue. */
-  #zeros: { offset: number; length: number } | null = null;
+  #zeros: Extent | null = null;
 
   private constructor(options: StreamImageOptions, files: { stream: StreamFile; index: AppendFile }) {
     this.#options = options;
@@ -98,7 +90,7 @@ export class StreamImageWriter implements ImageWriter {
     try {
       const index = await AppendFile.create(options.indexPath + PARTIAL_SUFFIX);
       const writer = new StreamImageWriter(options, { stream, index });
-      await writer.#write([writer.#stream.begin()]);
+      await stream.append([writer.#stream.begin()]);
       return writer;
     } catch (error) {
       await stream[Symbol.asyncDispose]();
@@ -107,33 +99,49 @@ export class StreamImageWriter implements ImageWriter {
     }
   }
 
-  async data(offset: number, bytes: Buffer): Promise<void> {
-    this.#flushZeros();
+  data(offset: number, bytes: Buffer): Promise<void> {
+    return this.writeAll([{ offset, length: bytes.length, bytes }]);
+  }
+
+  zero(offset: number, length: number): Promise<void> {
+    return this.writeAll([{ offset, length, bytes: null }]);
+  }
+
+  async writeAll(pieces: readonly ImagePiece[]): Promise<void> {
     const written: Promise<void>[] = [];
-    for (const piece of this.#frames.split(offset, bytes.length)) {
-      const frame = this.#frames.encode(bytes.subarray(piece.offset - offset, piece.offset - offset + piece.length));
-      written.push(this.#enqueue((settle) => dataEntry(piece, frame, settle)));
+    let batch: ImagePiece[] = [];
+    let batchLength = 0;
+    const close = (): void => {
+      if (batch.length > 0) written.push(this.#encode(batch));
+      batch = [];
+      batchLength = 0;
+    };
+    for (const piece of pieces) {
+      if (piece.bytes === null && this.#options.stream.incremental) {
+        const { offset, length } = piece;
+        close();
+        written.push(this.#enqueue((settle) => ({ kind: 'zeros', offset, length, settle })));
+        continue;
+      }
+      for (const part of this.#framesOf(piece)) {
+        const added = part.bytes?.length ?? 0;
+        if (batchLength + added > this.#frames.frameLength || batch.length === BATCH_FRAMES) close();
+        batch.push(part);
+        batchLength += added;
+      }
     }
+    close();
     await Promise.all(written);
   }
 
-  async zero(offset: number, length: number): Promise<void> {
-    if (this.#options.stream.incremental) {
-      await this.#enqueue((settle) => ({ kind: 'zero', offset, length, settle }));
-    } else if (this.#zeros !== null && this.#zeros.offset + this.#zeros.length === offset) {
-      this.#zeros = { offset: this.#zeros.offset, length: this.#zeros.length + length };
-    } else {
-      this.#flushZeros();
-      this.#zeros = { offset, length };
-    }
-  }
-
   async finish({ signal }: WithSignal = {}): Promise<ImageSummary> {
-    this.#flushZeros();
+    const zeros = this.#zeros;
+    // Only a failure of the writer as a whole can come back, and that is told here.
+    if (zeros !== null) this.#encode([{ ...zeros, bytes: null }]).catch(() => undefined);
     await this.#draining;
     if (this.#failure !== null) throw this.#failure.error;
     const end = this.#stream.finish();
-    await this.#write(end.buffers);
+    await this.#file.append(end.buffers);
     if (end.dataSize !== this.#options.stream.dataSize) await this.#file.patch(end.patch.bytes, end.patch.fileOffset);
     await this.#index.finish();
     const { workers, path, indexPath } = this.#options;
@@ -174,12 +182,25 @@ export class StreamImageWriter implements ImageWriter {
     await syncDirectory(dirname(this.#options.path));
   }
 
-  #flushZeros(): void {
+  /** What is certain with this piece: zeros of a full, which the next piece may continue, wait for it. */
+  *#framesOf({ offset, length, bytes }: ImagePiece): Generator<ImagePiece> {
     const zeros = this.#zeros;
-    if (zeros === null) return;
-    this.#zeros = null;
-    // Only a failure of the writer as a whole can come back, and that is told to every later call.
-    this.#enqueue((settle) => ({ kind: 'zero', ...zeros, settle })).catch(() => undefined);
+    if (bytes === null && zeros !== null && endOf(zeros) === offset) {
+      this.#zeros = { offset: zeros.offset, length: zeros.length + length };
+      return;
+    }
+    if (zeros !== null) yield { ...zeros, bytes: null };
+    this.#zeros = bytes === null ? { offset, length } : null;
+    if (bytes === null) return;
+    for (const part of splitAt([{ offset, length }], this.#frames.frameLength)) {
+      yield { ...part, bytes: bytes.subarray(part.offset - offset, endOf(part) - offset) };
+    }
+  }
+
+  #encode(pieces: readonly ImagePiece[]): Promise<void> {
+    const inputs = pieces.flatMap(({ bytes }) => bytes ?? []);
+    const stored = inputs.length === 0 ? Promise.resolve(NO_FRAMES) : this.#frames.encode(inputs);
+    return this.#enqueue((settle) => framesEntry(pieces, stored, settle));
   }
 
   #enqueue(make: (settle: Settle) => Entry): Promise<void> {
@@ -198,7 +219,7 @@ export class StreamImageWriter implements ImageWriter {
         continue;
       }
       try {
-        if (first.kind === 'zero' && this.#options.stream.incremental) await this.#writeZeros(first);
+        if (first.kind === 'zeros') await this.#writeZeros(first);
         else await this.#writeBatch();
       } catch (error) {
         this.#failure ??= { error };
@@ -209,78 +230,53 @@ export class StreamImageWriter implements ImageWriter {
 
   /** A worker may still read the caller's bytes: the caller gets them back when it is done. */
   async #giveUp(entry: Entry, error: unknown): Promise<void> {
-    if (entry.kind === 'data') {
-      const frame = await entry.frame.catch(() => null);
-      frame?.release();
+    if (entry.kind === 'frames') {
+      const stored = await entry.stored.catch(() => null);
+      stored?.release();
     }
     entry.settle.reject(error);
   }
 
   /** Writes the first entry and those behind it that are ready too. Entries leave the queue when they are written. */
   async #writeBatch(): Promise<void> {
-    const batch: Pending[] = [];
+    const done: (() => void)[] = [];
+    const frames: PlacedFrame[] = [];
     let length = 0;
     for (const entry of this.#queue) {
-      const wanted = batch.length === 0 || (entry.kind === 'data' ? entry.ready : !this.#options.stream.incremental);
-      if (!wanted || length >= WRITE_LENGTH || batch.length >= WRITE_FRAMES) break;
-      const pending = await this.#pending(entry);
-      batch.push(pending);
-      length += pending.encoded.storedLength;
+      if (entry.kind === 'zeros') break;
+      const isFull = length >= WRITE_LENGTH || frames.length + entry.pieces.length > WRITE_FRAMES;
+      if (done.length > 0 && (!entry.ready || isFull)) break;
+      const stored = await entry.stored;
+      const placed = placeEntry(this.#stream, entry, stored);
+      frames.push(...placed);
+      for (const { encoded } of placed) length += encoded.storedLength;
+      done.push(() => {
+        stored.release();
+        entry.settle.resolve();
+      });
     }
-    const summed = this.#file.sum(buffersOf(batch));
-    await this.#append(batch);
-    this.#queue.splice(0, batch.length);
-    const release = (): void => {
-      for (const { entry, frame } of batch) {
-        frame?.release();
-        entry?.settle.resolve();
-      }
-    };
-    if (summed === undefined) release();
-    // The next frames are written meanwhile: memory that is not free bounds how many.
-    else void summed.then(release);
+    await this.#append(frames);
+    this.#queue.splice(0, done.length);
+    for (const settle of done) settle();
   }
 
-  async #pending(entry: Entry): Promise<Pending> {
-    const { offset, length } = entry;
-    if (entry.kind === 'zero') {
-      return { entry, frame: null, encoded: this.#stream.zero(offset, length), offset, length };
-    }
-    const frame = await entry.frame;
-    return { entry, frame, encoded: this.#stream.data(offset, length, frame.stored), offset, length };
-  }
-
-  async #writeZeros(entry: Entry): Promise<void> {
-    let batch: Pending[] = [];
-    for (const { offset, length } of this.#frames.split(entry.offset, entry.length)) {
+  async #writeZeros(entry: ZerosEntry): Promise<void> {
+    let batch: PlacedFrame[] = [];
+    for (const piece of splitAt([entry], this.#frames.frameLength)) {
       if (this.#failure !== null) throw this.#failure.error;
-      const frame = await this.#frames.zeros(length);
-      batch.push({ entry: null, frame, encoded: this.#stream.data(offset, length, frame.stored), offset, length });
+      batch.push(placeData(this.#stream, piece, await this.#frames.zeros(piece.length)));
       if (batch.length < WRITE_FRAMES) continue;
-      await Promise.all([this.#file.sum(buffersOf(batch)), this.#append(batch)]);
+      await this.#append(batch);
       batch = [];
     }
-    await Promise.all([this.#file.sum(buffersOf(batch)), this.#append(batch)]);
+    await this.#append(batch);
     this.#queue.shift();
     entry.settle.resolve();
   }
 
-  async #append(batch: readonly Pending[]): Promise<void> {
-    await this.#file.append(buffersOf(batch));
-    for (const { encoded, frame, offset, length } of batch) {
-      await this.#index.append({
-        kind: frame === null ? 'zero' : 'data',
-        offset,
-        length,
-        fileOffset: encoded.fileOffset + FRAME_HEADER_LENGTH,
-        storedLength: encoded.storedLength,
-        digest: frame?.digest ?? NO_DIGEST,
-      });
-    }
-  }
-
-  async #write(buffers: readonly Buffer[]): Promise<void> {
-    await Promise.all([this.#file.sum(buffers), this.#file.append(buffers)]);
+  async #append(frames: readonly PlacedFrame[]): Promise<void> {
+    await this.#file.append(frames.flatMap(({ encoded }) => encoded.buffers));
+    for (const { record } of frames) await this.#index.append(record);
   }
 
   async #close(): Promise<void> {
@@ -288,17 +284,4 @@ export class StreamImageWriter implements ImageWriter {
     await this.#file[Symbol.asyncDispose]();
     await this.#indexFile[Symbol.asyncDispose]();
   }
-}
-
-const buffersOf = (batch: readonly Pending[]): readonly Buffer[] => batch.flatMap(({ encoded }) => encoded.buffers);
-
-function dataEntry(piece: { offset: number; length: number }, frame: Promise<StoredFrame>, settle: Settle): Entry {
-  const entry: Entry = { kind: 'data', ...piece, frame, ready: false, settle };
-  frame.then(
-    () => {
-      entry.ready = true;
-    },
-    () => undefined,
-  );
-  return entry;
 }

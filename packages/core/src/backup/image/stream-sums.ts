@@ -12,12 +12,12 @@ export class StreamSums {
     this.#sum = workers.startSum({ adler32: true });
   }
 
-  /** What comes next in the file. It may be written to again when this settles; never fails. */
-  async add(buffers: readonly Buffer[]): Promise<void> {
+  /** What comes next in the file, in shared memory. It may be written to again when this settles; never fails. */
+  async add(block: Buffer): Promise<void> {
     if (this.#sum === null) return;
-    for (const { length } of buffers) this.#length += length;
+    this.#length += block.length;
     // Without a worker there are no sums, and they are made from the file.
-    await this.#sum.add(buffers).catch(() => this.giveUp());
+    await this.#sum.add(block).catch(() => this.giveUp());
   }
 
   /** Of all that was added; null if they were given up. */

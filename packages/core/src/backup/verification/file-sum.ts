@@ -81,7 +81,7 @@ export class FileSum implements AsyncDisposable {
   async #add(bytes: Buffer): Promise<void> {
     if (this.#failed) return;
     try {
-      await this.#sum.add([bytes]);
+      await this.#sum.add(bytes);
     } catch {
       this.#failed = true;
     }

@@ -4,6 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import { Adler32 } from '../../sparse-stream/adler32.js';
 import { lz4Compressor } from '../../sparse-stream/lz4.js';
 import { systemCode } from '../../storage/io-error.js';
+import { DIGEST_LENGTH } from '../frame-digest/digest-algorithm.js';
 import { digestOf } from '../frame-digest/frame-digest.js';
 import {
   isJobBatch,
@@ -70,12 +71,19 @@ function done(work: Work): Omit<WorkDone, 'id'> {
   }
 }
 
-function encode(work: Extract<Work, { kind: 'encode' }>): Omit<WorkDone, 'id'> {
-  const input = bytesOf(work.input);
-  const digest = digestOf(work.algorithm, input);
-  if (work.output === null) return { digest, length: input.length, adler32: 0 };
-  const length = lz4Compressor.compressFrameInto(input, bytesOf(work.output));
-  return { digest, length, adler32: 0 };
+function encode({ algorithm, inputs, output }: Extract<Work, { kind: 'encode' }>): Omit<WorkDone, 'id'> {
+  const digest = Buffer.alloc(inputs.length * DIGEST_LENGTH);
+  const target = output === null ? null : bytesOf(output);
+  const lengths: number[] = [];
+  let length = 0;
+  for (const [index, region] of inputs.entries()) {
+    const input = bytesOf(region);
+    digestOf(algorithm, input).copy(digest, index * DIGEST_LENGTH);
+    const stored = target === null ? input.length : lz4Compressor.compressFrameInto(input, target.subarray(length));
+    lengths.push(stored);
+    length += stored;
+  }
+  return { digest, length, lengths, adler32: 0 };
 }
 
 function decode(work: Extract<Work, { kind: 'decode' }>): Omit<WorkDone, 'id'> {
@@ -92,12 +100,15 @@ function load({ algorithm, frame, output: region }: Extract<Work, { kind: 'load'
   return { digest: digestOf(algorithm, output), length: output.length, adler32: 0 };
 }
 
-function add({ sum, pieces, adler32, last }: Extract<Work, { kind: 'add' }>): Omit<WorkDone, 'id'> {
+function add({ sum, input, adler32 }: Extract<Work, { kind: 'add' }>): Omit<WorkDone, 'id'> {
   const sums = running.get(sum) ?? startSums(adler32);
-  for (const piece of pieces) sums.add(bytesOf(piece));
-  if (last) running.delete(sum);
-  else running.set(sum, sums);
-  return last ? { ...sums.end(), length: 0 } : { digest: EMPTY, length: 0, adler32: 0 };
+  if (input === null) {
+    running.delete(sum);
+    return { ...sums.end(), length: 0 };
+  }
+  sums.add(bytesOf(input));
+  running.set(sum, sums);
+  return { digest: EMPTY, length: 0, adler32: 0 };
 }
 
 function digestFile({ sum, path, offset, adler32 }: Extract<Work, { kind: 'digest' }>): Omit<WorkDone, 'id'> {

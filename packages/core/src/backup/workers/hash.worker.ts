@@ -1,4 +1,5 @@
 import { parentPort } from 'node:worker_threads';
+import { DIGEST_LENGTH } from '../frame-digest/digest-algorithm.js';
 import { digestOf } from '../frame-digest/frame-digest.js';
 import { isJobBatch, type Job, type ResultBatch, type WorkDone } from './messages.js';
 
@@ -12,6 +13,12 @@ parentPort?.on('message', (message: unknown) => {
 
 function hashed({ id, work }: Job): readonly WorkDone[] {
   if (work.kind !== 'encode') return [];
-  const { memory, offset, length } = work.input;
-  return [{ id, digest: digestOf(work.algorithm, Buffer.from(memory, offset, length)), length, adler32: 0 }];
+  const { algorithm, inputs } = work;
+  const digest = Buffer.alloc(inputs.length * DIGEST_LENGTH);
+  for (const [index, { memory, offset, length }] of inputs.entries()) {
+    digestOf(algorithm, Buffer.from(memory, offset, length)).copy(digest, index * DIGEST_LENGTH);
+  }
+  const lengths = inputs.map(({ length }) => length);
+  const length = lengths.reduce((sum, each) => sum + each, 0);
+  return [{ id, digest, length, lengths, adler32: 0 }];
 }

@@ -11,11 +11,11 @@ export interface Region {
 }
 
 export type Work =
-  /** The digest of `input`; with an `output`, also one LZ4 frame of it there. */
+  /** The digests of all `inputs`; with an `output`, also an LZ4 frame of each there, one behind the other. */
   | {
       readonly kind: 'encode';
       readonly algorithm: DigestAlgorithm;
-      readonly input: Region;
+      readonly inputs: readonly Region[];
       readonly output: Region | null;
     }
   /** Decodes `input` (LZ4 frames, at `start` in their file) to fill `output` (without one, `input` is it); its digest. */
@@ -34,16 +34,10 @@ export type Work =
       readonly output: Region;
     }
   /**
-   * The next pieces of what this worker keeps the SHA-256 of, by its number, and the Adler-32 if its first job wants it. The last job
-   * is answered with them.
+   * The next piece of what this worker keeps the SHA-256 of, by its number, and the Adler-32 if its first job wants it. The last job
+   * has no piece, and is answered with them.
    */
-  | {
-      readonly kind: 'add';
-      readonly sum: number;
-      readonly pieces: readonly Region[];
-      readonly adler32: boolean;
-      readonly last: boolean;
-    }
+  | { readonly kind: 'add'; readonly sum: number; readonly input: Region | null; readonly adler32: boolean }
   /**
    * The next slice of a file, of which this worker keeps the SHA-256 by a number, and the Adler-32 if the first job wants it. The job
    * that comes to the end of the file is answered with them: others of this worker wait for no more than a slice.
@@ -63,10 +57,12 @@ export interface Job {
 
 export interface WorkDone {
   readonly id: number;
-  /** Of a frame's bytes, or a file's SHA-256; empty where more pieces of a file come. */
+  /** Of a frame's bytes, of several one behind the other, or a file's SHA-256; empty where more pieces of a file come. */
   readonly digest: Uint8Array;
   /** Bytes in `output`, or of the slice of a file. */
   readonly length: number;
+  /** Of each frame of an `encode` in `output`; without that, on the disk. */
+  readonly lengths?: readonly number[];
   readonly adler32: number;
 }
 

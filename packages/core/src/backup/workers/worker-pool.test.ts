@@ -4,6 +4,7 @@ import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { adler32 } from '../../sparse-stream/adler32.js';
+import { decompressFrames } from '../../sparse-stream/lz4-decode.js';
 import { WorkerPool } from './worker-pool.js';
 
 const FRAME_LENGTH = 64 * 1024;
@@ -24,6 +25,29 @@ describe('WorkerPool', () => {
       done.map(({ digest }) => digest.toString('hex')),
       frames.map(sha256),
     );
+  });
+
+  it('encodes several frames in one job, their LZ4 frames one behind the other', async () => {
+    const workers = pool();
+    await using _lease = workers.lease();
+    const lengths = [1, FRAME_LENGTH, 5000];
+    const inputs = lengths.map((length, at) => (at === 1 ? memory(length) : randomFillSync(memory(length))));
+    const output = memory(2 * FRAME_LENGTH);
+    const plain = await workers.encodeAll({ algorithm: 'sha256', inputs });
+    const done = await workers.encodeAll({ algorithm: 'sha256', inputs, output });
+    assert.deepEqual(
+      plain.map(({ length }) => length),
+      lengths,
+    );
+    let at = 0;
+    for (const [index, { digest, length }] of done.entries()) {
+      const bytes = inputs[index] ?? assert.fail();
+      assert.equal(digest.toString('hex'), sha256(bytes));
+      assert.ok(plain[index]?.digest.equals(digest));
+      assert.ok(decompressFrames(output.subarray(at, at + length), bytes.length).equals(bytes));
+      at += length;
+    }
+    assert.ok(at < FRAME_LENGTH, 'zeros shrink');
   });
 
   it('fails one frame of a message, and no other in it', async () => {
@@ -66,7 +90,7 @@ describe('WorkerPool', () => {
     await using _lease = workers.lease();
     const encode = () => workers.encode({ algorithm: 'sha256', input: memory(FRAME_LENGTH) });
     const sum = workers.startSum({ adler32: false });
-    const few = [sum.add([memory(FRAME_LENGTH)]), encode(), encode()];
+    const few = [sum.add(memory(FRAME_LENGTH)), encode(), encode()];
     assert.equal(workers.threads, 1);
     const many = Array.from({ length: FRAME_COUNT }, encode);
     assert.equal(workers.threads, 2);
@@ -94,7 +118,7 @@ describe('WorkerPool', () => {
       const order: string[] = [];
       const file = workers.digestFile(path, { adler32: true }).finally(() => order.push('file'));
       const sum = workers.startSum({ adler32: false });
-      await sum.add([memory(FRAME_LENGTH)]);
+      await sum.add(memory(FRAME_LENGTH));
       const { sha256: ofFrame } = await sum.end().finally(() => order.push('sum'));
       assert.equal(ofFrame, sha256(memory(FRAME_LENGTH)));
       const bytes = await readFile(path);

@@ -3,7 +3,7 @@ import { VBackupError } from '../../errors/index.js';
 import type { WithSignal } from '../../hypervisor/index.js';
 import { atEndOfTurn } from '../../memory/end-of-turn.js';
 import { ioError } from '../../storage/io-error.js';
-import type { DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
+import { DIGEST_LENGTH, type DigestAlgorithm } from '../frame-digest/digest-algorithm.js';
 import {
   isResultBatch,
   type Job,
@@ -68,6 +68,11 @@ export interface EncodeWork {
   readonly output?: Buffer | null | undefined;
 }
 
+/** The same of several frames. Their LZ4 frames come one behind the other. */
+export interface EncodeAllWork extends Pick<EncodeWork, 'algorithm' | 'output'> {
+  readonly inputs: readonly Buffer[];
+}
+
 /** What is known of the work that a lease is taken for. Without any of it, threads start with the jobs. */
 export interface LeaseOptions {
   /** Bytes that will be gone through: as many threads start at once as have enough to do, and one in any case. */
@@ -87,11 +92,8 @@ export interface DecodeWork {
 
 /** The sums of bytes that come one after the other. Who begins one ends it. */
 export interface RunningSum {
-  /**
-   * The next bytes. What lies in shared memory is free again when the promise settles, and the rest, which is copied, at once.
-   * Calls need not wait for each other.
-   */
-  add(pieces: readonly Buffer[]): Promise<void>;
+  /** The next bytes, in shared memory; free again when the promise settles. Calls need not wait for each other. */
+  add(bytes: Buffer): Promise<void>;
   /** Of all that was added. */
   end(): Promise<Sums>;
 }
@@ -147,9 +149,20 @@ export class WorkerPool {
 
   /** The digest of a frame's bytes, and what is stored of them. */
   async encode({ algorithm, input, output = null }: EncodeWork): Promise<FrameDone> {
-    const regions = { input: regionOf(input), output: output === null ? null : regionOf(output) };
+    const regions = { inputs: [regionOf(input)], output: output === null ? null : regionOf(output) };
     const done = await this.#post({ kind: 'encode', algorithm, ...regions }, 1);
     return { digest: Buffer.from(done.digest), length: done.length };
+  }
+
+  /** As {@link encode}, of several frames, by one thread and in their order. */
+  async encodeAll({ algorithm, inputs, output = null }: EncodeAllWork): Promise<readonly FrameDone[]> {
+    const regions = { inputs: inputs.map(regionOf), output: output === null ? null : regionOf(output) };
+    const { digest, lengths = [] } = await this.#post({ kind: 'encode', algorithm, ...regions }, 1);
+    const digests = Buffer.from(digest.buffer, digest.byteOffset, digest.length);
+    return lengths.map((length, index) => ({
+      digest: digests.subarray(index * DIGEST_LENGTH, (index + 1) * DIGEST_LENGTH),
+      length,
+    }));
   }
 
   /** Decodes a frame to fill the output, and says the digest of the disk's bytes. */
@@ -171,11 +184,11 @@ export class WorkerPool {
     const sum = this.#nextId;
     this.#nextId += 1;
     return {
-      add: async (pieces) => {
-        await this.#postTo(member, { kind: 'add', sum, pieces: regionsOf(pieces), adler32, last: false }, 1);
+      add: async (bytes) => {
+        await this.#postTo(member, { kind: 'add', sum, input: regionOf(bytes), adler32 }, 1);
       },
       end: async () => {
-        return sumsOf(await this.#postTo(member, { kind: 'add', sum, pieces: [], adler32, last: true }, 1));
+        return sumsOf(await this.#postTo(member, { kind: 'add', sum, input: null, adler32 }, 1));
       },
     };
   }
@@ -196,7 +209,7 @@ export class WorkerPool {
       }
     } catch (error) {
       // The worker forgets it, if it is there.
-      this.#postTo(member, { kind: 'add', sum, pieces: [], adler32, last: true }, 1).catch(() => undefined);
+      this.#postTo(member, { kind: 'add', sum, input: null, adler32 }, 1).catch(() => undefined);
       throw error;
     }
   }
@@ -282,8 +295,8 @@ function send(member: Member): void {
 /** Bytes that a job has to go through; a file, whose length is not known, is enough for a thread of its own. */
 function inputLength(work: Work): number {
   if (work.kind === 'digest') return BACKLOG;
-  if (work.kind === 'add') return work.pieces.reduce((sum, { length }) => sum + length, 0);
-  return work.kind === 'load' ? work.output.length : work.input.length;
+  if (work.kind === 'encode') return work.inputs.reduce((sum, { length }) => sum + length, 0);
+  return work.kind === 'load' ? work.output.length : (work.input?.length ?? 0);
 }
 
 function settle(member: Member, done: WorkResult): void {
@@ -304,19 +317,6 @@ function workerError(message: string, code: string | null): Error {
 }
 
 const sumsOf = ({ digest, adler32 }: WorkDone): Sums => ({ sha256: Buffer.from(digest).toString('hex'), adler32 });
-
-/** What is not in shared memory is copied there: headers, which are short. */
-function regionsOf(pieces: readonly Buffer[]): readonly Region[] {
-  const foreign = pieces.filter(({ buffer }) => !(buffer instanceof SharedArrayBuffer));
-  const copies = Buffer.from(new SharedArrayBuffer(foreign.reduce((sum, { length }) => sum + length, 0)));
-  let at = 0;
-  return pieces.map((piece) => {
-    if (piece.buffer instanceof SharedArrayBuffer) return regionOf(piece);
-    const copy = copies.subarray(at, at + piece.length);
-    at += piece.copy(copy);
-    return regionOf(copy);
-  });
-}
 
 function regionOf(bytes: Buffer): Region {
   const memory = bytes.buffer;
