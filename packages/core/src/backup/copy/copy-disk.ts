@@ -7,12 +7,22 @@ import type { ImagePiece, ImageWriter } from '../image.js';
 import { writePieces } from '../write-pieces.js';
 import { ByteLimiter } from './byte-limiter.js';
 import { Channel } from './channel.js';
-import { copyUnitOf, frameLengthOf, PAGE_LENGTH, shortestZeroRunOf, slotCountFor, slotCountOf } from './geometry.js';
+import {
+  copyUnitOf,
+  frameLengthOf,
+  PAGE_LENGTH,
+  requestLengthOf,
+  shortestZeroRunOf,
+  slotCountFor,
+  slotCountOf,
+} from './geometry.js';
 import { type PlannedRange, planCopy } from './plan-copy.js';
 import { ReadWindow } from './read-window.js';
 
-/** The longest request to the device: longer ones leave the processor's cache. */
-const REQUEST_LENGTH = 1024 * 1024;
+/** No device has larger units. */
+const LARGEST_ALIGNMENT = 1024 * 1024;
+/** Requests that travel together are no longer. */
+const GROUP_LENGTH = 1024 * 1024;
 /** Many short ranges share a slot. */
 const BATCH_ITEM_LIMIT = 256;
 
@@ -62,7 +72,6 @@ class DiskCopy {
   readonly #slots: SlotPool;
   readonly #window = new ReadWindow();
   readonly #limiter: ByteLimiter;
-  readonly #requestLength: number;
   /** Requests travel together up to this length; where there is no such thing, each by itself. */
   readonly #groupLength: number;
   readonly #batches = new Channel<Batch>();
@@ -75,7 +84,7 @@ class DiskCopy {
 
   constructor(options: CopyOptions) {
     const { reader, size, signal } = options;
-    if (reader.size < size || reader.limits.alignment > REQUEST_LENGTH) {
+    if (reader.size < size || reader.limits.alignment > LARGEST_ALIGNMENT) {
       const detail = `${reader.size} bytes in units of ${reader.limits.alignment}`;
       throw new VBackupError('VB_SNAPSHOT_INVALID', `cannot read a disk of ${size} bytes from a device of ${detail}`);
     }
@@ -87,8 +96,7 @@ class DiskCopy {
       length: this.#frameLength,
     });
     this.#limiter = new ByteLimiter({ count: reader.limits.maximumInFlight, bytes: this.#window.bytes });
-    this.#requestLength = Math.min(REQUEST_LENGTH, reader.limits.maximumRequest);
-    this.#groupLength = reader.readAll === undefined ? 0 : REQUEST_LENGTH;
+    this.#groupLength = reader.readAll === undefined ? 0 : GROUP_LENGTH;
     this.#signal = signal === undefined ? this.#stop.signal : AbortSignal.any([signal, this.#stop.signal]);
   }
 
@@ -166,8 +174,8 @@ class DiskCopy {
     const { buffer } = batch.slot;
     batch.items.push({ range, bytes: needed === 0 ? EMPTY : buffer.subarray(start, start + range.length) });
     batch.filled += needed;
-    for (let at = 0; at < needed; at += this.#requestLength) {
-      const length = Math.min(this.#requestLength, needed - at);
+    for (let at = 0, length = 0; at < needed; at += length) {
+      length = Math.min(requestLengthOf(this.#window.bytes, this.#options.reader.limits), needed - at);
       if (batch.nextLength + length > this.#groupLength) await this.#send(batch);
       batch.next.push({ offset: range.offset + at, target: buffer.subarray(start + at, start + at + length) });
       batch.nextLength += length;

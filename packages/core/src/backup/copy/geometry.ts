@@ -1,3 +1,5 @@
+import type { BlockLimits } from '../../hypervisor/index.js';
+
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
@@ -43,3 +45,16 @@ export const slotCountFor = (
 
 /** A shorter run of zeros inside data is stored as data: it would cost more frames than it saves bytes. */
 export const shortestZeroRunOf = (frameLength: number): number => Math.max(PAGE_LENGTH, frameLength / 16);
+
+/** No request to a device is longer: it would leave the processor's cache … */
+const LONGEST_REQUEST = MiB;
+/** … or shorter than this, if the device allows it: QEMU takes memory from the system for longer ones, fresh for each. */
+const SHORTEST_REQUEST = 512 * KiB;
+
+/** How long requests are of which so many bytes should be in flight. @param limits - of the device; `alignment` up to 1 MiB */
+export function requestLengthOf(bytesInFlight: number, limits: BlockLimits): number {
+  const { alignment, maximumRequest, maximumInFlight } = limits;
+  const unit = copyUnitOf(alignment);
+  const wanted = Math.ceil(bytesInFlight / maximumInFlight / unit) * unit;
+  return Math.min(maximumRequest, LONGEST_REQUEST, Math.max(SHORTEST_REQUEST, wanted, alignment));
+}
