@@ -3,9 +3,10 @@ import { loadNbdUri, NbdClient } from '@vbackup/core/nbd/device';
 // URI CONNECTIONS [print]: reads a whole export through the client into a few slots, as a copy does, and drops it; with `print`
 // it prints the bytes in order instead.
 
-const SLOT_LENGTH = 1024 * 1024;
-/** As much as a copy has in flight to a server that is near, over all of its connections. */
-const SLOTS = 4;
+/** As a copy asks a server that is near (core's backup/copy/geometry.ts) … */
+const SLOT_LENGTH = 512 * 1024;
+/** … and as much as it has in flight, over all of its connections. */
+const SLOTS = 8;
 
 const [uri = '', connections = '1', how] = process.argv.slice(2);
 await using client = await NbdClient.connect({ ...(await loadNbdUri(uri)), connections: Number(connections) });
