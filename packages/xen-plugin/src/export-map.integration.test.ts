@@ -1,10 +1,6 @@
 import assert from 'node:assert/strict';
 import { fetchBlockMap } from './export-map.js';
-import { Redactor } from './redactor.js';
-import { XenSession } from './session.js';
 import { LabPool } from './testing/lab-pool.js';
-import { endpointOf } from './transport/endpoint.js';
-import { HttpsTransport } from './transport/https-transport.js';
 
 const MIB = 1024 * 1024;
 
@@ -13,15 +9,7 @@ describe('fetchBlockMap', () => {
     await using pool = await LabPool.start();
     const uuid = pool.addDisk(15 * MIB);
     {
-      const { url, user, password, fingerprint } = pool.host;
-      await using session = await XenSession.login({
-        endpoint: endpointOf(new URL(url)),
-        user,
-        password,
-        trust: { fingerprints: [fingerprint] },
-        redactor: new Redactor(),
-        openTransport: (endpoint, options) => new HttpsTransport(endpoint, options),
-      });
+      await using session = await pool.login();
       const { allocated } = await fetchBlockMap(session, { uuid, size: 15 * MIB });
       assert.deepEqual(allocated, [
         { offset: 0, length: 2 * MIB },

@@ -9,6 +9,12 @@ import { XenTask } from './task.js';
 const LARGEST_VHD = 2040 * 1024 ** 3;
 const MAP_TIMEOUT_MS = 180_000;
 
+const taskOf = (snapshot: string): string => `block map of ${snapshot}`;
+
+/** Forgets what a run that died asked for. @param snapshot - its UUID */
+export const forgetBlockMap = (session: XenSession, snapshot: string, options: WithSignal = {}): Promise<void> =>
+  XenTask.forget(session, taskOf(snapshot), options);
+
 /**
  * Asks the host which blocks of a snapshot are allocated: NBD cannot tell, but the beginning of a VHD export does. The
  * export is broken off after its table.
@@ -24,7 +30,7 @@ export async function fetchBlockMap(
   }
   const timeout = AbortSignal.timeout(MAP_TIMEOUT_MS);
   const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
-  await using task = await XenTask.create(session, `block map of ${snapshot.uuid}`, { signal });
+  await using task = await XenTask.create(session, taskOf(snapshot.uuid), { signal });
   try {
     await using exchange = await session.http({
       method: 'GET',

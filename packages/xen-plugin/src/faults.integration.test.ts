@@ -2,10 +2,7 @@ import assert from 'node:assert/strict';
 import type { Hypervisor } from '@vbackup/core';
 import { cutAfterReads, selfSigned } from '@vbackup/lab';
 import * as v from 'valibot';
-import { Redactor } from './redactor.js';
-import { XenSession } from './session.js';
 import { backUp, LabPool, pattern, readDisk, request, sha256 } from './testing/lab-pool.js';
-import { HttpsTransport } from './transport/https-transport.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -369,15 +366,7 @@ describe('a XenServer pool with faults', () => {
 
 /** As an administrator would, over the API. */
 async function set(pool: LabPool, uuid: string, field: string, value: string | boolean): Promise<void> {
-  const { hostname, port } = new URL(pool.host.url);
-  await using session = await XenSession.login({
-    endpoint: { host: hostname, port: Number(port) },
-    user: pool.host.user,
-    password: pool.host.password,
-    trust: { fingerprints: [pool.host.fingerprint] },
-    redactor: new Redactor(),
-    openTransport: (endpoint, options) => new HttpsTransport(endpoint, options),
-  });
+  await using session = await pool.login();
   const disk = await session.call(v.string(), 'VDI.get_by_uuid', [uuid]);
   await session.call(v.unknown(), `VDI.set_${field}`, [disk, value]);
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { JsonObject } from '@vbackup/core';
+import { XenTask } from './task.js';
 import { backUp, LabPool, MemoryJournal, pattern, readDisk, request, sha256 } from './testing/lab-pool.js';
 
 const MIB = 1024 * 1024;
@@ -104,6 +105,27 @@ for (const kind of ['disk', 'machine'] as const) {
       const snapshot = await xen.snapshot(await xen.find(selector), asked);
       await readDisk(snapshot.disks[0] ?? assert.fail());
       await recover(asked.journal.entries, false);
+      await assertHealed(first);
+    });
+
+    it('takes back the task of a block map that was never asked for, and no task of others', async () => {
+      const first = await firstBackup();
+      const asked = request({ since: first.snapshot.checkpoint, backupId: RUN });
+      const xen = await pool.connect();
+      const snapshot = await xen.snapshot(await xen.find(selector), asked);
+      const [made] = pool.host.leftovers().snapshots;
+      {
+        await using session = await pool.login();
+        const held = [
+          await XenTask.create(session, `block map of ${made}`),
+          await XenTask.create(session, 'of others'),
+        ];
+        assert.equal(held.length, 2);
+      }
+      await recover(asked.journal.entries, false);
+      const left = pool.host.records('task').map((task) => task['name_label']);
+      assert.deepEqual(left, ['vbackup: of others']);
+      void snapshot;
       await assertHealed(first);
     });
 

@@ -2,6 +2,7 @@ import type { Leftover, WithSignal } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
 import * as v from 'valibot';
 import { isApiError } from './errors.js';
+import { forgetBlockMap } from './export-map.js';
 import type { JournalEntry, MadeEntry } from './journal.js';
 import { parseEntries } from './journal.js';
 import { diskVbds } from './live-disk.js';
@@ -32,6 +33,7 @@ export async function recoverLeftover(
   const entries = parseEntries(leftover.entries);
   const made = entries.findLast((entry) => entry.step === 'made');
   if (made !== undefined) {
+    for (const { snapshot } of made.disks) await forgetBlockMap(session, snapshot, options);
     await (leftover.committed ? finishSnapshot(session, made, options) : undoSnapshot(session, made, options));
   }
   for (const entry of entries) {

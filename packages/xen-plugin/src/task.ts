@@ -2,7 +2,7 @@ import type { WithSignal } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
 import type * as v from 'valibot';
 import { apiError, isGone } from './errors.js';
-import { NothingSchema, RefSchema, TaskSchema } from './records.js';
+import { NothingSchema, RefSchema, RefsSchema, TaskSchema } from './records.js';
 import { pause } from './retry.js';
 import type { XenSession } from './session.js';
 import type { XapiValue } from './transport/values.js';
@@ -26,6 +26,15 @@ export class XenTask implements AsyncDisposable {
   static async create(session: XenSession, what: string, options: WithSignal = {}): Promise<XenTask> {
     const parameters = [`vbackup: ${what}`, 'vbackup'];
     return new XenTask(session, await session.call(RefSchema, 'task.create', parameters, options), what);
+  }
+
+  /** Cancels and forgets those of {@link create} that a run left which died: nothing on the host ends them for a day. */
+  static async forget(session: XenSession, what: string, options: WithSignal = {}): Promise<void> {
+    const left = await session.call(RefsSchema, 'task.get_by_name_label', [`vbackup: ${what}`], options);
+    for (const reference of left) {
+      await using task = new XenTask(session, reference, what);
+      await task.cancel();
+    }
   }
 
   constructor(session: XenSession, reference: string, what: string) {

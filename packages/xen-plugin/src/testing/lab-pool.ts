@@ -14,6 +14,10 @@ import type {
 import { type IssuedCertificate, selfSigned, startXapiHost, type XapiHost, type XapiHostOptions } from '@vbackup/lab';
 import { container } from 'tsyringe';
 import { xenPlugin } from '../plugin.js';
+import { Redactor } from '../redactor.js';
+import { XenSession } from '../session.js';
+import { endpointOf } from '../transport/endpoint.js';
+import { HttpsTransport } from '../transport/https-transport.js';
 
 const MIB = 1024 * 1024;
 /** Keys take long to make: all hosts of a test run share one. */
@@ -59,6 +63,19 @@ export class LabPool implements AsyncDisposable {
     for (const disk of this.host.records('VDI')) {
       if (disk['is_a_snapshot'] !== true) assert.deepEqual(disk['other_config'], {}, 'the live disk keeps no tag');
     }
+  }
+
+  /** A session of its own, as an administrator has one. */
+  login(): Promise<XenSession> {
+    const { url, user, password, fingerprint } = this.host;
+    return XenSession.login({
+      endpoint: endpointOf(new URL(url)),
+      user,
+      password,
+      trust: { fingerprints: [fingerprint] },
+      redactor: new Redactor(),
+      openTransport: (endpoint, options) => new HttpsTransport(endpoint, options),
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
