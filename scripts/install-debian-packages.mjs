@@ -51,7 +51,8 @@ export function installDebianPackages() {
   }
   say(`installing Debian packages: ${missing.join(' ')}`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  for (const args of [['apt-get', 'update', '-q'], install]) {
+  // supermin copies its mode into the machine of guestmount, and a system without a kernel of its own lacks it.
+  for (const args of [['apt-get', 'update', '-q'], install, ['mkdir', '-p', '/lib/modules']]) {
     const [program, ...rest] = [...prefix, ...args];
     const { status } = spawnSync(program, rest, { stdio: ['ignore', 'pipe', 'inherit'], env });
     if (status !== 0) fail(`${args.join(' ')} did not succeed (exit code ${status})`);

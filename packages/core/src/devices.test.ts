@@ -29,7 +29,7 @@ describe('the entry for devices', () => {
       [],
     );
     const all = loadedBy('./index.js');
-    assert.ok(all.some((url) => url.includes('/node_modules/zod/')));
+    assert.ok(all.some((url) => url.includes('/node_modules/valibot/')));
     assert.ok(devices.length * 2 < all.length, `${devices.length} of ${all.length}`);
   });
 

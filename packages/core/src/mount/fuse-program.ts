@@ -28,7 +28,7 @@ const CURE = 'look at what the program says; without the rights of root FUSE nee
 /** What guestmount (1.48) says at length. */
 const MEANINGS = [
   {
-    words: /guestfs_launch failed/,
+    words: /guestfs_launch failed|supermin exited/,
     text: 'the machine that reads the disks (the appliance of libguestfs) does not start',
     cure:
       'see what libguestfs-test-tool says; where KVM cannot be used, inside of another machine, set ' +

@@ -112,7 +112,8 @@ export interface FileSums extends Sums {
 
 /**
  * A few threads that compress, decode and hash, for all disks of a run. They start with a lease that says what will come, or when
- * there is more to do than those that are there get done, and are terminated when the last lease is disposed; buffers given to them lie in shared memory, so that nothing is copied.
+ * there is more to do than those that are there get done, and are terminated when the last lease is disposed; buffers given to them
+ * lie in shared memory, so that nothing is copied.
  */
 export class WorkerPool {
   readonly #module: URL;
