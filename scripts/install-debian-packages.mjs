@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fail, say } from './say.mjs';
 
@@ -37,22 +37,26 @@ const PROGRAMS = {
   lzop: 'lzop',
 };
 
+/** supermin looks at it when it makes the machine of guestmount; a system without a kernel of its own lacks it. */
+const MODULES = '/lib/modules';
+
 /** Installs what is missing if this user may, else says which line installs it. */
 export function installDebianPackages() {
   const missing = [...new Set(Object.entries(PROGRAMS).flatMap(([program, name]) => (isThere(program) ? [] : name)))];
-  if (missing.length === 0) return;
   const install = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
+  const steps = missing.length === 0 ? [] : [['apt-get', 'update', '-q'], install];
+  if (!existsSync(MODULES)) steps.push(['mkdir', '-p', MODULES]);
+  if (steps.length === 0) return;
   const prefix = privilege();
   if (prefix === undefined) {
-    const line = `sudo apt-get update && sudo ${install.join(' ')}`;
+    const line = steps.map((step) => `sudo ${step.join(' ')}`).join(' && ');
     if (process.env.CI === 'true') fail(`the integration tests need Debian packages, install them with: ${line}`);
     say(`some integration tests will be SKIPPED; install what they need with: ${line}`);
     return;
   }
-  say(`installing Debian packages: ${missing.join(' ')}`);
+  if (missing.length > 0) say(`installing Debian packages: ${missing.join(' ')}`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  // supermin copies its mode into the machine of guestmount, and a system without a kernel of its own lacks it.
-  for (const args of [['apt-get', 'update', '-q'], install, ['mkdir', '-p', '/lib/modules']]) {
+  for (const args of steps) {
     const [program, ...rest] = [...prefix, ...args];
     const { status } = spawnSync(program, rest, { stdio: ['ignore', 'pipe', 'inherit'], env });
     if (status !== 0) fail(`${args.join(' ')} did not succeed (exit code ${status})`);
