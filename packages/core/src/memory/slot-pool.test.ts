@@ -5,14 +5,16 @@ const SHAPE = { count: 2, length: 3 * 1024 * 1024 };
 
 describe('SlotPool', () => {
   it('gives its memory to the next pool when every slot is back, once', async () => {
-    const first = new SlotPool(SHAPE);
+    // A length that no other test of this process leaves behind.
+    const shape = { count: 11, length: 1024 * 1024 };
+    const first = new SlotPool(shape);
     const slot = await first.acquire();
     const memory = slot.buffer.buffer;
     slot.release();
     first[Symbol.dispose]();
     first[Symbol.dispose]();
     const memories = await Promise.all(
-      [new SlotPool(SHAPE), new SlotPool(SHAPE)].map(async (pool) => (await pool.acquire()).buffer.buffer),
+      [new SlotPool(shape), new SlotPool(shape)].map(async (pool) => (await pool.acquire()).buffer.buffer),
     );
     assert.equal(memories.filter((other) => other === memory).length, 1);
   });

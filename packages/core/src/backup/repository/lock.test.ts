@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { VBackupError } from '../../errors/index.js';
 import { acquireLock } from './lock.js';
 import { ownIdentity } from './process-identity.js';
 
@@ -30,6 +31,40 @@ describe('acquireLock', () => {
     assert.deepEqual(await readdir(folder), []);
     await using again = await acquireLock(folder);
     assert.equal(again.takenOver, false);
+  });
+
+  it('removes what processes left that died before they had it, also where nobody has it', async () => {
+    const candidate = { ...ownIdentity(), token: 'f'.repeat(16), since: '2026-11-20T12:00:00.000Z' };
+    const left = { '1': '', '2': '{"pid":', '3': JSON.stringify({ ...candidate, bootId: 'another boot' }) };
+    for (const [digit, text] of Object.entries(left)) {
+      await writeFile(join(folder, `lock.${digit.repeat(16)}.new`), text);
+    }
+    await writeFile(join(folder, `lock.${'f'.repeat(16)}.new`), JSON.stringify(candidate));
+    const held = await acquireLock(folder);
+    await held[Symbol.asyncDispose]();
+    assert.deepEqual(await readdir(folder), [`lock.${'f'.repeat(16)}.new`], 'of a process that lives');
+  });
+
+  it('is had by one at a time, though each sweeps what the others have not written yet', async () => {
+    let holders = 0;
+    let had = 0;
+    const compete = async (): Promise<void> => {
+      for (let round = 0; round < 25; round += 1) {
+        const held = await acquireLock(folder).catch((error: unknown) => {
+          assert.ok(error instanceof VBackupError && error.code === 'VB_REPOSITORY_LOCKED', String(error));
+        });
+        if (held === undefined) continue;
+        holders += 1;
+        had += 1;
+        assert.equal(holders, 1);
+        await new Promise(setImmediate);
+        holders -= 1;
+        await held[Symbol.asyncDispose]();
+      }
+    };
+    await Promise.all(Array.from({ length: 6 }, compete));
+    assert.ok(had > 0);
+    assert.deepEqual(await readdir(folder), []);
   });
 
   it('takes over from a process that is gone, also when its number was given to another', async () => {

@@ -69,12 +69,13 @@ async function enter({ directory, candidate, wait }: Entering, own: LockFile): P
     const row = await readRow(directory);
     const holder = row.at(-1);
     if (holder === undefined) {
-      if (await linked(candidate, join(directory, LOCK_NAME))) return false;
-      continue;
+      if (!(await linked(candidate, join(directory, LOCK_NAME), own))) continue;
+      await sweep(directory);
+      return false;
     }
     refuseUnlessDead(holder, { directory, wait });
     const successor = join(directory, `${LOCK_NAME}.${holder.token}`);
-    if (!(await linked(candidate, successor))) continue;
+    if (!(await linked(candidate, successor, own))) continue;
     if ((await readRow(directory)).at(-1)?.token === own.token) {
       await rename(candidate, join(directory, LOCK_NAME));
       await sweep(directory);
@@ -119,13 +120,16 @@ function refuseUnlessDead(holder: LockFile, { directory, wait }: Pick<Entering, 
   });
 }
 
-async function linked(existing: string, path: string): Promise<boolean> {
+async function linked(candidate: string, path: string, own: LockFile): Promise<boolean> {
   try {
-    await link(existing, path);
+    await link(candidate, path);
     return true;
   } catch (error) {
     if (systemCode(error) === 'EEXIST') return false;
-    throw error;
+    if (systemCode(error) !== 'ENOENT') throw error;
+    // A holder swept it before it was whole.
+    await writeCandidate(candidate, own);
+    return false;
   }
 }
 
@@ -142,7 +146,8 @@ async function sweepCandidate(path: string): Promise<void> {
   const text = await ignoringMissing(() => readFile(path, 'utf8'));
   if (text === null) return;
   const parsed = v.safeParse(lockFile, parseJson(text));
-  if (parsed.success && stateOf(parsed.output) === 'dead') await ignoringMissing(() => unlink(path));
+  // One that is not whole may be of a process that died while it wrote it. Who lives writes it again.
+  if (!parsed.success || stateOf(parsed.output) === 'dead') await ignoringMissing(() => unlink(path));
 }
 
 async function release(directory: string, own: LockFile): Promise<void> {
