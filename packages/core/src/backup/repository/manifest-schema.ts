@@ -34,7 +34,7 @@ const relativePath = v.pipe(
   ),
 );
 
-const length = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+const length = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const level = v.picklist(['full', 'inc', 'diff', 'copy']);
 const reason = v.optional(v.picklist(FULL_REASONS));
 
