@@ -120,8 +120,15 @@ export class FuseProgram implements AsyncDisposable {
   async #ask(): Promise<void> {
     // A signal ends guestmount at once, and what its machine did not write yet is lost: it has to see the mount go. nbdfuse
     // unmounts when it gets the signal, and what is in use is gone when that ends.
-    if (this.#program === 'guestmount' && (await isMounted(this.path))) await detach(this.path, { lazy: true });
-    else this.#child.kill('SIGTERM');
+    if (this.#program === 'guestmount' && (await isMounted(this.path))) {
+      try {
+        await detach(this.path, { lazy: true });
+        return;
+      } catch {
+        // Nobody can unmount here: it has to end all the same. Whether its mount went with it is looked at afterwards.
+      }
+    }
+    this.#child.kill('SIGTERM');
   }
 
   async #mounted(signal: AbortSignal | undefined): Promise<void> {

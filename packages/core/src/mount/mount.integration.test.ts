@@ -158,6 +158,12 @@ while grep -q "vbackup-mount" /proc/self/mountinfo; do sleep 0.05; done`,
       await using mount = await mountFiles({ directory, disks, device: '/dev/null' });
       assert.deepEqual(mount.paths, [directory]);
     }
+    {
+      await using _mount = await mountFiles({ directory, disks, device: '/dev/null' });
+      // Nobody here can unmount: guestmount is asked by a signal then, and does it.
+      process.env['PATH'] = folder;
+    }
+    await nothingIsLeft();
     const [vda, vdb] = disks.map(({ uri }) => uri.replace('nbd+unix:', 'nbd:'));
     const args = (await readFile(join(folder, 'arguments'), 'utf8')).trimEnd();
     const expected = `--no-fork\n--ro\n-o\nfsname=vbackup\n--format=raw\n-a\n${vda}\n--format=raw\n-a\n${vdb}\n-i\n${directory}`;
