@@ -203,7 +203,7 @@ export type Changes =
 /**
  * A record of changes that is cut off with a disk that is made smaller, as QEMU's dirty bitmaps are: when the disk has grown again,
  * it calls unchanged what was written there before, and what the cut made zero. What was not written since reads as zero then,
- * and the device's allocation says so, but for the block in which the disk was cut.
+ * and the device's allocation says so, but for the blocks in which the disk was cut.
  */
 export interface ForgetfulRecord {
   /** Bytes that the disk is allocated in at a time, a power of two: the clusters of its image. */

@@ -264,10 +264,13 @@ describe('backups of disks that are hard to follow', function () {
       targets.map(() => 'dirty-bitmap'),
     );
 
+    // Each cut in the middle of a cluster leaves that cluster.
     for (const target of targets) {
       const { path } = domain.disk(target);
-      await run('qemu-img', ['resize', '-q', '-f', 'qcow2', '--shrink', path, '1M']);
-      await run('qemu-img', ['resize', '-q', '-f', 'qcow2', path, '8M']);
+      for (const size of [MIB + 1024, 5 * MIB + 1024]) {
+        await run('qemu-img', ['resize', '-q', '-f', 'qcow2', '--shrink', path, String(size)]);
+        await run('qemu-img', ['resize', '-q', '-f', 'qcow2', path, '8M']);
+      }
     }
     const off = await guest.backUp(hypervisor);
     assert.deepEqual([off.level, (await domain.state()).trim()], ['inc', 'shut off']);

@@ -202,7 +202,7 @@ describe('what a forgetful record of changes forgot', function () {
   const chunks = fc.uniqueArray(fc.integer({ min: 0, max: 65 }), { maxLength: 4 }).map((numbers) => new Set(numbers));
 
   it('is found whatever is written, discarded and cut off, in clusters of every length, while the guest goes on', async () => {
-    const steps = fc.array(fc.oneof(write, write, discard, cut), { maxLength: 6 });
+    const steps = fc.array(fc.oneof(write, write, discard, cut, cut), { maxLength: 8 });
     const before = fc.array(fc.oneof(write, discard), { maxLength: 4 });
     await fc.assert(
       fc.asyncProperty(shape, before, steps, chunks, async (of, first, then, copied) => {
@@ -256,6 +256,34 @@ describe('what a forgetful record of changes forgot', function () {
     image.cut(MiB + 512);
     image.write({ offset: MiB + PAGE, length: SIZE - MiB - PAGE }, 1);
     const forgotten = await forgottenOf(image, image.allocation(new Set()), PAGE);
+    assert.deepEqual(forgotten, [{ offset: MiB, length: PAGE }]);
+  });
+
+  it('is the block of every cut, also where what a later one left is the same as before', async () => {
+    const image = new ModelImage({ clusterLength: PAGE, overlay: true });
+    image.write({ offset: 0, length: PAGE }, 1);
+    image.backUp();
+    image.cut(512);
+    for (const page of [2, 4, 5]) image.cut(page * PAGE + 512);
+    const forgotten = await forgottenOf(image, image.allocation(new Set()), PAGE);
+    assert.deepEqual(forgotten, [{ offset: 0, length: PAGE }]);
+  });
+
+  it('is what a cut made unknown of a block that was written again, further back than the first', async () => {
+    const clusterLength = 2 * MiB;
+    const image = new ModelImage({ clusterLength, overlay: false });
+    image.write({ offset: MiB, length: PAGE }, 1);
+    image.write({ offset: 3 * MiB, length: PAGE }, 1);
+    image.backUp();
+    image.cut(0);
+    for (const [offset, value] of [
+      [MiB, 2],
+      [3 * MiB, 1],
+    ] as const) {
+      image.write({ offset, length: PAGE }, value);
+      image.cut(offset - 512);
+    }
+    const forgotten = await forgottenOf(image, image.allocation(new Set()), clusterLength);
     assert.deepEqual(forgotten, [{ offset: MiB, length: PAGE }]);
   });
 

@@ -1,4 +1,4 @@
-import { alignOutward, clip, complement, type Extent, ExtentList, subtract, unite } from '../../extent/index.js';
+import { alignOutward, clip, complement, type Extent, ExtentList, endOf, subtract, unite } from '../../extent/index.js';
 import type { BlockReader, SnapshotDisk, WithSignal } from '../../hypervisor/index.js';
 import { CompareWriter } from '../compare/compare-writer.js';
 import { copyDisk } from '../copy/copy-disk.js';
@@ -14,13 +14,17 @@ export interface ForgottenOptions extends WithSignal {
   readonly connections: number;
 }
 
+/** Of more cuts between two backups than this nothing is known. Each of them can leave one unit that the search for the cut meets. */
+const MAX_CUTS = 256;
+
 /**
  * What changed on a disk though a forgetful record says that it did not (see `ForgetfulRecord`): ascending and disjoint.
  *
- * A disk that was cut in one of its blocks and grown again has behind that block only blocks that read as zero, and blocks that
- * were written since, which the record knows, though it may know only a part of each. So these are all that can be wrong:
- * blocks that are zero now and hold data in the parent; what is called unchanged of blocks that changed in part; and the
- * block of the cut, which no other block with data follows that did not change. The first are sure, the others are compared.
+ * A disk that was cut in one of its blocks and grown again has behind that block only blocks that read as zero, blocks that
+ * were written since, which the record knows, though it may know only a part of each, and, where it was cut again further back,
+ * what that left in the blocks of those cuts. So these are all that can be wrong: blocks that are zero now and hold data in the
+ * parent; what is called unchanged of blocks that changed in part; and the blocks of the cuts. The first are sure, the others are
+ * compared.
  */
 export async function findForgotten(options: ForgottenOptions): Promise<readonly Extent[]> {
   const { disk, parent, connections, signal } = options;
@@ -34,9 +38,43 @@ export async function findForgotten(options: ForgottenOptions): Promise<readonly
   const changed = inUnits(unit);
   const between = subtract(changed, inUnits(page));
   if (reader.allocation === undefined) return compare(reader, [...complement(inUnits(page), whole)], options);
-  const { zeroed, last } = await surveyDisk({ reader, parent, size, changed, unit, signal });
-  const different = await compare(reader, unite([...between], last), options);
+  const { zeroed, held } = await surveyDisk({ reader, parent, size, changed, unit, signal });
+  const cut = await blocksOfCuts(reader, { held, size, unit, page }, { signal });
+  const different = await compare(reader, unite([...between], cut), options);
   return unite(zeroed, different);
+}
+
+interface Held {
+  /** Whole units that hold data and did not change: ascending and disjoint. */
+  readonly held: readonly Extent[];
+  readonly size: number;
+  readonly unit: number;
+  /** What a unit that changed has at least one changed of; divides it. */
+  readonly page: number;
+}
+
+/**
+ * Where the disk can have been cut: all units back to the last that was not behind the first cut. That one has data in its first
+ * page: a unit behind it was zero then, what is written to a first page is known and stays known, for a later cut takes
+ * either all of the unit with it or none of that page.
+ */
+async function blocksOfCuts(
+  reader: BlockReader,
+  { held, size, unit, page }: Held,
+  options: WithSignal,
+): Promise<readonly Extent[]> {
+  const first = Buffer.alloc(page);
+  const zeros = Buffer.alloc(page);
+  const units: Extent[] = [];
+  for (const extent of held.toReversed()) {
+    for (let offset = Math.floor((endOf(extent) - 1) / unit) * unit; offset >= extent.offset; offset -= unit) {
+      units.push({ offset, length: Math.min(unit, size - offset) });
+      const target = first.subarray(0, Math.min(page, reader.size - offset));
+      await reader.read(offset, target, options);
+      if (units.length === MAX_CUTS || !target.equals(zeros.subarray(0, target.length))) return units.toReversed();
+    }
+  }
+  return units.toReversed();
 }
 
 async function compare(
