@@ -4,13 +4,20 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type JsonObject, type Manifest, QemuNbd, type WorkEvent } from '@vbackup/core';
+import { type Hypervisor, type JsonObject, type Manifest, QemuNbd, type Snapshot } from '@vbackup/core';
 import { requireTools } from '@vbackup/core/testing';
 import { container } from 'tsyringe';
 import { diskOf, ImageLab, KIB, type LabJob, MIB, qemuIo, run, sha256, writeAt } from '../testing/image-lab.js';
 import { filePlugin } from './plugin.js';
 
 const UNIT = 64 * KIB;
+
+interface Frozen {
+  readonly hypervisor: Hypervisor;
+  readonly snapshot: Snapshot;
+  /** Of the journal. */
+  readonly entries: readonly JsonObject[];
+}
 
 const folderIn = ([entry]: readonly JsonObject[]): string => {
   const folder = entry?.['folder'];
@@ -55,6 +62,15 @@ describe('images that QEMU reads', function () {
     const path = lab.path(name);
     await run('qemu-img', 'convert', '-f', 'raw', '-O', format, ...options, lab.path('disk.raw'), path);
     return path;
+  };
+
+  /** What a run has while it reads, for as long as the snapshot is not disposed. */
+  const freeze = async (path: string): Promise<Frozen> => {
+    const hypervisor = await filePlugin.connect({}, { container });
+    const entries: JsonObject[] = [];
+    const journal = { record: async (entry: JsonObject) => void entries.push(entry) };
+    const request = { backupId: 'b', repositoryId: 'r', since: null, keepCheckpoint: true, journal };
+    return { hypervisor, entries, snapshot: await hypervisor.snapshot(await hypervisor.find(path), request) };
   };
 
   const formats: readonly (readonly [string, string, string, readonly string[]])[] = [
@@ -133,15 +149,13 @@ describe('images that QEMU reads', function () {
 
   it('are kept from machines while they are read', async () => {
     const path = await make('a.qcow2', 'qcow2');
-    let starting: Promise<unknown> | undefined;
-    const onEvent = ({ type }: WorkEvent): void => {
-      if (type !== 'disk-start') return;
-      starting = assert.rejects(QemuNbd.start({ path, format: 'qcow2', readOnly: false, connections: 1 }), {
-        code: 'VB_IMAGE_LOCKED',
-      });
-    };
-    await backUp(path, { onEvent });
-    await starting;
+    const { snapshot } = await freeze(path);
+    await using frozen = snapshot;
+    await using reader = await (frozen.disks[0] ?? assert.fail()).open({ connections: 1 });
+    await reader.read(0, Buffer.alloc(MIB));
+    const machine = { path, format: 'qcow2', readOnly: false, connections: 1 };
+    await assert.rejects(QemuNbd.start(machine), { code: 'VB_IMAGE_LOCKED' });
+    await reader.read(MIB, Buffer.alloc(MIB));
   });
 
   it('need programs that may be missing, which is said', async () => {
@@ -159,12 +173,9 @@ describe('images that QEMU reads', function () {
   it('end with the words of the server when it dies', async () => {
     const path = await make('a.qcow2', 'qcow2');
     await qemuIo('qcow2', path, 'write -P 1 0 16M');
-    const hypervisor = await filePlugin.connect({}, { container });
-    const entries: JsonObject[] = [];
-    const journal = { record: async (entry: JsonObject) => void entries.push(entry) };
-    const request = { backupId: 'b', repositoryId: 'r', since: null, keepCheckpoint: true, journal };
-    await using snapshot = await hypervisor.snapshot(await hypervisor.find(path), request);
-    await using reader = await (snapshot.disks[0] ?? assert.fail()).open({ connections: 2 });
+    const { entries, snapshot } = await freeze(path);
+    await using frozen = snapshot;
+    await using reader = await (frozen.disks[0] ?? assert.fail()).open({ connections: 2 });
     const folder = folderIn(entries);
     process.kill(Number(await readFile(join(folder, 'pid'), 'utf8')), 'SIGKILL');
     const words = { code: 'VB_QEMU_FAILED', message: /a\.qcow2: qemu-nbd says: killed by SIGKILL/ };
@@ -176,11 +187,8 @@ describe('images that QEMU reads', function () {
 
   it('leave a server and a folder that the next run removes', async () => {
     const path = await make('a.qcow2', 'qcow2');
-    const hypervisor = await filePlugin.connect({}, { container });
-    const entries: JsonObject[] = [];
-    const journal = { record: async (entry: JsonObject) => void entries.push(entry) };
-    const request = { backupId: 'b', repositoryId: 'r', since: null, keepCheckpoint: true, journal };
-    await using _snapshot = await hypervisor.snapshot(await hypervisor.find(path), request);
+    const { hypervisor, entries, snapshot } = await freeze(path);
+    await using _snapshot = snapshot;
     const folder = folderIn(entries);
     assert.ok(existsSync(folder));
     for (let times = 0; times < 2; times += 1) {
