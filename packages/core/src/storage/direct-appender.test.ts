@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type MountedFileSystem, mountFileSystem } from '../testing/mounted-file-system.js';
 import { skipEverywhere } from '../testing/tools.js';
 import { AppendFile } from './append-file.js';
 import { DirectAppender } from './direct-appender.js';
@@ -69,5 +70,59 @@ describe('DirectAppender', () => {
     await file.handle.close();
     await assert.rejects(appender.sync(), { code: 'VB_IO' });
     await assert.rejects(appender.sync(), { code: 'VB_IO' });
+  });
+});
+
+describe('DirectAppender where there are no direct writes', () => {
+  let mounted: MountedFileSystem;
+  let path: string;
+  let file: AppendFile;
+
+  before(function () {
+    mounted = mountFileSystem(this, 'ramfs');
+    path = join(mounted.path, 'file');
+  });
+  after(() => mounted?.[Symbol.dispose]());
+  beforeEach(async () => {
+    file = await AppendFile.create(path);
+  });
+  afterEach(() => file[Symbol.asyncDispose]());
+
+  it('is none, unless somebody wants to see the blocks', async () => {
+    assert.equal(await DirectAppender.open(file), null);
+  });
+
+  for (const length of [0, 1, 2 * MiB - 1, 2 * MiB, 7 * MiB + 512]) {
+    it(`writes ${length} bytes through the page cache, shows them, and goes on after a flush`, async () => {
+      const shown: Buffer[] = [];
+      const bytes = randomFillSync(Buffer.alloc(length));
+      await using appender = await DirectAppender.openShowing(file, async (block) => {
+        await delay(1);
+        shown.push(Buffer.from(block));
+      });
+      const scratch = Buffer.alloc(700_001);
+      for (let at = 0; at < length; at += scratch.length) {
+        const count = bytes.copy(scratch, 0, at);
+        await appender.append([scratch.subarray(0, count)]);
+        // It belongs to the caller again.
+        scratch.fill(0xee);
+      }
+      await appender.flush();
+      assert.ok((await readFile(path)).equals(bytes));
+      await appender.append([Buffer.from('more')]);
+      assert.equal(appender.length, length + 4);
+      await appender.sync();
+      const expected = Buffer.concat([bytes, Buffer.from('more')]);
+      assert.ok((await readFile(path)).equals(expected));
+      assert.ok(Buffer.concat(shown).equals(expected));
+    });
+  }
+
+  it('tells of a block that cannot be written, at the latest when it is synced', async () => {
+    await using appender = await DirectAppender.openShowing(file, async () => undefined);
+    await appender.append([Buffer.alloc(MiB)]);
+    await file.handle.close();
+    await assert.rejects(appender.sync(), { code: 'VB_IO' });
+    await assert.rejects(appender.append([Buffer.alloc(2 * MiB)]), { code: 'VB_IO' });
   });
 });

@@ -8,7 +8,7 @@ import { attachLoopDevice, FILE_SYSTEM_KINDS, mountFileSystem } from './mounted-
 const isMounted = (path: string): boolean => readFileSync('/proc/self/mounts', 'utf8').includes(` ${path} `);
 
 describe('mountFileSystem', () => {
-  for (const kind of FILE_SYSTEM_KINDS) {
+  for (const kind of [...FILE_SYSTEM_KINDS, 'ramfs'] as const) {
     it(`mounts ${kind}, and leaves nothing`, function () {
       const mounted = mountFileSystem(this, kind);
       try {

@@ -29,13 +29,17 @@ const RECIPES = {
     mountOptions: 'compress-force=zstd',
   },
   tmpfs: { type: 'tmpfs', size: 128 * MiB },
+  ramfs: { type: 'ramfs', size: 128 * MiB },
   overlay: { type: 'overlay', size: 128 * MiB },
 } as const satisfies Readonly<Record<string, Recipe>>;
 
-/** `1k` has blocks of 1024 bytes; `inline` keeps small files in the inode; `zstd` compresses whatever is written. */
+/**
+ * `1k` has blocks of 1024 bytes; `inline` keeps small files in the inode; `zstd` compresses whatever is written; `ramfs` has no
+ * direct writes, and no size that bounds it.
+ */
 export type FileSystemKind = keyof typeof RECIPES;
 
-/** Every kind that {@link mountFileSystem} makes. `overlay` lies on an ext4 of its own. */
+/** Every kind on which images may lie, all but `ramfs`. `overlay` lies on an ext4 of its own. */
 export const FILE_SYSTEM_KINDS: readonly FileSystemKind[] = [
   'ext4',
   'ext4-1k',
@@ -73,7 +77,7 @@ export interface MountOptions {
 export function mountFileSystem(test: Skippable, kind: FileSystemKind, options: MountOptions = {}): MountedFileSystem {
   const recipe: Recipe = RECIPES[kind];
   requireTools(test, ['mount', 'umount', ...(recipe.mkfs?.slice(0, 1) ?? [])]);
-  if (kind === 'tmpfs') requireNeeds(test, ['mounts']);
+  if (kind === 'tmpfs' || kind === 'ramfs') requireNeeds(test, ['mounts']);
   else requireMounts(test);
   const undo = new Undo();
   try {
