@@ -648,7 +648,7 @@ describe('NbdClient and an abort', () => {
     const stop = new AbortController();
     const target = Buffer.alloc(100 * KiB, 0xee);
     const read = client.read(0, target, { signal: stop.signal });
-    await delay(5);
+    while (held.length === 0) await delay(1);
     stop.abort(new Error('enough'));
     await assert.rejects(read, /enough/);
     await assertReads(client, 200 * KiB, 100 * KiB);
@@ -664,10 +664,10 @@ describe('NbdClient and an abort', () => {
     await using server = await serve(answer);
     await using client = await connect(server);
     const stop = new AbortController();
-    const target = Buffer.alloc(500 * KiB);
+    const target = Buffer.alloc(500 * KiB, 0xee);
     const read = client.read(0, target, { signal: stop.signal });
     const other = assertReads(client, 512 * KiB, 100 * KiB);
-    await delay(20);
+    while (target.readUInt8(0) === 0xee) await delay(1);
     stop.abort(new Error('enough'));
     await assert.rejects(read, /enough/);
     target.fill(1);
