@@ -305,6 +305,7 @@ describe('a restore into an NBD export', () => {
         assert.equal(target.zeroed, false);
         await target.write(0, Buffer.alloc(4096, 7));
         await target.zero(4096, MiB - 4096);
+        await (target.sync?.() ?? assert.fail());
         await target.finish();
       }
       await using client = await connect(fixture);

@@ -66,8 +66,13 @@ class NbdTarget implements BlockWriter {
     }
   }
 
-  async finish(options?: WithSignal): Promise<void> {
+  async sync(options?: WithSignal): Promise<void> {
     if (this.#client.capabilities.flush) await this.#client.flush(options);
+  }
+
+  /** Its bytes are in use from the first on. */
+  finish(options?: WithSignal): Promise<void> {
+    return this.sync(options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -86,12 +86,25 @@ describe('pacedTarget', () => {
     const any = await pacedTarget(recorder([], new FakeClock(), { anyOrder: true }), limiter)(SPECIFICATION);
     assert.equal(any.anyOrder, true);
   });
+
+  it('can be made durable before it is finished where the target can', async () => {
+    const calls: string[] = [];
+    const clock = new FakeClock();
+    const limiter = new RateLimiter(1);
+    const plain = await pacedTarget(recorder(calls, clock), limiter)(SPECIFICATION);
+    assert.ok(plain.sync === undefined);
+    const sync = async (): Promise<void> => void calls.push('sync');
+    const able = await pacedTarget(recorder(calls, clock, { sync }), limiter)(SPECIFICATION);
+    await able.sync?.();
+    await able.finish();
+    assert.deepEqual(calls, ['sync', '0.0 finish']);
+  });
 });
 
 const hasAllocation = (reader: BlockReader): boolean => reader.allocation !== undefined;
 
 const recorder =
-  (calls: string[], clock: FakeClock, traits: Pick<BlockWriter, 'anyOrder'> = {}): OpenTarget =>
+  (calls: string[], clock: FakeClock, traits: Pick<BlockWriter, 'anyOrder' | 'sync'> = {}): OpenTarget =>
   async ({ size }) => {
     const note = async (text: string): Promise<void> => {
       calls.push(`${(clock.now() / 1000).toFixed(1)} ${text}`);

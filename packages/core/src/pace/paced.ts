@@ -61,11 +61,17 @@ async function* allocationOf(
   yield* reader.allocation?.(range, options) ?? [];
 }
 
+async function syncOf(writer: BlockWriter, options: WithSignal | undefined): Promise<void> {
+  await writer.sync?.(options);
+}
+
 class PacedWriter implements BlockWriter {
   readonly size: number;
   readonly limits: BlockWriter['limits'];
   readonly zeroed: boolean;
   readonly anyOrder?: true;
+  /** Missing where the target has none. */
+  readonly sync?: NonNullable<BlockWriter['sync']>;
   readonly #inner: BlockWriter;
   readonly #limiter: RateLimiter;
 
@@ -74,6 +80,7 @@ class PacedWriter implements BlockWriter {
     this.limits = inner.limits;
     this.zeroed = inner.zeroed;
     if (inner.anyOrder === true) this.anyOrder = true;
+    if (inner.sync !== undefined) this.sync = (options) => syncOf(inner, options);
     this.#inner = inner;
     this.#limiter = limiter;
   }
