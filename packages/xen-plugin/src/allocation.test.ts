@@ -44,6 +44,16 @@ describe('withAllocation', () => {
     return [fetched, kinds];
   }
 
+  it('reads several pieces at once if the disk can', async () => {
+    const calls: unknown[][] = [];
+    const readAll: BlockReader['readAll'] = async (...call) => void calls.push(call);
+    const source = { changed: null, fetch: () => Promise.resolve(map) };
+    assert.ok(withAllocation(disk, source).readAll === undefined);
+    const call = [[{ offset: 0, target: Buffer.alloc(512) }], { signal: new AbortController().signal }] as const;
+    await withAllocation({ ...disk, readAll }, source).readAll?.(...call);
+    assert.deepEqual(calls, [call]);
+  });
+
   it('asks the host once when the whole disk is read', async () => {
     const halves = [0, 32].map((offset) => ({ offset: offset * MIB, length: 32 * MIB }));
     assert.deepEqual(await ask(null, halves), [1, ['hole 2', 'data 2', 'hole 28', 'hole 32']]);

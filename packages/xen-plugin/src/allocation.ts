@@ -18,11 +18,13 @@ export interface AllocationSource {
  */
 export function withAllocation(reader: BlockReader, source: AllocationSource): BlockReader {
   const changed = source.changed === null ? [] : [...coalesce(alignOutward(source.changed, ROUNDING))];
+  const readAll: BlockReader['readAll'] = async (pieces, options) => reader.readAll?.(pieces, options);
   let map: Promise<BlockMap | null> | undefined;
   return {
     size: reader.size,
     limits: reader.limits,
     read: (offset, target, options) => reader.read(offset, target, options),
+    ...(reader.readAll === undefined ? {} : { readAll }),
     async *allocation(range: Extent, options: WithSignal = {}): AsyncGenerator<AllocationExtent> {
       if (map === undefined && !covers(changed, range)) map = source.fetch(options);
       yield* allocationOf(map === undefined ? null : await map, range);

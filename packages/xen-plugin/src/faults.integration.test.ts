@@ -236,6 +236,24 @@ describe('a XenServer pool with faults', () => {
     pool.assertClean(1);
   });
 
+  it('that forgets the session while pieces are read together is asked again for all of them', async () => {
+    const guest = await xen.find(uuid);
+    await using snapshot = await xen.snapshot(guest, request());
+    await using reader = await (snapshot.disks[0] ?? assert.fail()).open({ connections: 2 });
+    const offsets = [8 * MIB, 0, 8 * MIB + 64 * KIB, 99 * 512];
+    const pieces = offsets.map((offset) => ({ offset, target: Buffer.alloc(64 * KIB, 0xee) }));
+    pool.host.expireSessions();
+    pool.host.cutConnections();
+    await (reader.readAll?.(pieces) ?? assert.fail());
+    for (const { offset, target } of pieces) assert.ok(target.equals(pool.host.guestRead(uuid, offset, 64 * KIB)));
+    await assert.rejects(
+      async () => reader.readAll?.(pieces, { signal: AbortSignal.abort(new Error('enough')) }),
+      /enough/,
+    );
+    const beyond = [{ offset: 16 * MIB, target: Buffer.alloc(512) }];
+    await assert.rejects(async () => reader.readAll?.(beyond), { code: 'VB_INVALID_ARGUMENT' });
+  });
+
   it('that is busy with the snapshot is asked again', async () => {
     pool.host.faults.call({
       method: 'VDI.data_destroy',

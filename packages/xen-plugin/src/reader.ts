@@ -1,4 +1,4 @@
-import type { BlockLimits, BlockReader, Extent, OpenDiskOptions, WithSignal } from '@vbackup/core';
+import type { BlockLimits, BlockReader, Extent, OpenDiskOptions, ReadPiece, WithSignal } from '@vbackup/core';
 import { VBackupError } from '@vbackup/core/errors';
 import { withAllocation } from './allocation.js';
 import type { BlockMap } from './block-map.js';
@@ -70,6 +70,7 @@ type Connect = (signal: AbortSignal | undefined) => Promise<BlockReader>;
 class XenDiskReader implements BlockReader {
   readonly size: number;
   readonly limits: BlockLimits;
+  readonly readAll?: (pieces: readonly ReadPiece[], options?: WithSignal) => Promise<void>;
   readonly #connect: Connect;
   #inner: BlockReader;
   #reopens = 0;
@@ -85,26 +86,34 @@ class XenDiskReader implements BlockReader {
       maximumRequest: Math.min(inner.limits.maximumRequest, LONGEST_REQUEST),
       maximumInFlight: Math.min(inner.limits.maximumInFlight, MAXIMUM_IN_FLIGHT * Math.max(connections, 1)),
     };
+    if (inner.readAll !== undefined) {
+      this.readAll = (pieces, options) => this.#lasting((current) => readTogether(current, pieces, options), options);
+    }
   }
 
-  async read(offset: number, target: Buffer, options: WithSignal = {}): Promise<void> {
-    for (;;) {
-      const inner = this.#inner;
-      try {
-        await inner.read(offset, target, options);
-        return;
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        if (this.#closed || isOurMistake(error)) throw error;
-        if (this.#inner === inner) await this.#reopen(error, options.signal);
-      }
-    }
+  read(offset: number, target: Buffer, options?: WithSignal): Promise<void> {
+    return this.#lasting((inner) => inner.read(offset, target, options), options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await this.#reopening?.catch(() => {});
     await this.#inner[Symbol.asyncDispose]();
+  }
+
+  /** What fails is done again with the disk opened anew. */
+  async #lasting(read: (inner: BlockReader) => Promise<void>, { signal }: WithSignal = {}): Promise<void> {
+    for (;;) {
+      const inner = this.#inner;
+      try {
+        await read(inner);
+        return;
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (this.#closed || isOurMistake(error)) throw error;
+        if (this.#inner === inner) await this.#reopen(error, signal);
+      }
+    }
   }
 
   /** Many reads fail at once; the first of them opens the disk again for all. */
@@ -127,6 +136,15 @@ class XenDiskReader implements BlockReader {
     }
     this.#inner = await this.#connect(signal);
   }
+}
+
+async function readTogether(
+  inner: BlockReader,
+  pieces: readonly ReadPiece[],
+  options: WithSignal | undefined,
+): Promise<void> {
+  if (inner.readAll !== undefined) return inner.readAll(pieces, options);
+  for (const { offset, target } of pieces) await inner.read(offset, target, options);
 }
 
 function isOurMistake(error: unknown): boolean {

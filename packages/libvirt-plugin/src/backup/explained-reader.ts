@@ -1,4 +1,4 @@
-import type { AllocationExtent, BlockLimits, BlockReader, Extent, WithSignal } from '@vbackup/core';
+import type { AllocationExtent, BlockLimits, BlockReader, Extent, ReadPiece, WithSignal } from '@vbackup/core';
 
 /** What an error of a read really was. */
 export type Explain = (error: unknown, options?: WithSignal) => Promise<unknown>;
@@ -8,6 +8,7 @@ export class ExplainedReader implements BlockReader {
   readonly size: number;
   readonly limits: BlockLimits;
   readonly allocation?: (range: Extent, options?: WithSignal) => AsyncIterable<AllocationExtent>;
+  readonly readAll?: (pieces: readonly ReadPiece[], options?: WithSignal) => Promise<void>;
   readonly #source: BlockReader;
   readonly #explain: Explain;
 
@@ -17,18 +18,25 @@ export class ExplainedReader implements BlockReader {
     this.size = source.size;
     this.limits = source.limits;
     if (source.allocation !== undefined) this.allocation = (range, options) => this.#allocation(range, options);
+    if (source.readAll !== undefined) {
+      this.readAll = (pieces, options) => this.#explained(source.readAll?.(pieces, options), options);
+    }
   }
 
-  async read(offset: number, target: Buffer, options?: WithSignal): Promise<void> {
-    try {
-      await this.#source.read(offset, target, options);
-    } catch (error) {
-      throw await this.#explain(error, options);
-    }
+  read(offset: number, target: Buffer, options?: WithSignal): Promise<void> {
+    return this.#explained(this.#source.read(offset, target, options), options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#source[Symbol.asyncDispose]();
+  }
+
+  async #explained(read: Promise<void> | undefined, options: WithSignal | undefined): Promise<void> {
+    try {
+      await read;
+    } catch (error) {
+      throw await this.#explain(error, options);
+    }
   }
 
   async *#allocation(range: Extent, options?: WithSignal): AsyncGenerator<AllocationExtent> {
