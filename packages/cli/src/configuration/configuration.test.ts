@@ -36,6 +36,10 @@ describe('parseConfiguration', () => {
     ['a plugin’s table with a list in it', '[libvirt]\nuri = ["x"]', /c\.toml:2: libvirt\.uri: /],
     ['plugins that are no table', 'plugins = 3', /c\.toml:1: plugins: /],
     ['a plugin without a path', '[plugins]\nmine = ""', /c\.toml:2: plugins\.mine: /],
+    ['plugins in a list', 'plugins = []', /c\.toml:1: plugins: expected Object/],
+    ['a key that every object has', '[libvirt]\nconstructor = "x"', /c\.toml:2: libvirt\.constructor is not known/],
+    ['a plugin of such a name', '[plugins]\nprototype = "./m.mjs"', /c\.toml:2: plugins\.prototype is not known/],
+    ['settings by way of a prototype', '[__proto__]\nrepository = "x"', /c\.toml:1: __proto__ is not known/],
     ['a plugin whose name is none', '[plugins]\n"../x" = "y"', /plugins/],
   ] as const) {
     it(`refuses ${fault}, and says where`, () => {

@@ -10,6 +10,12 @@ import type { Configuration, PluginTable } from './configuration.js';
 
 const PLUGIN_NAME = /^[a-z][a-z0-9-]{0,31}$/;
 
+/** Keys that a schema leaves out of what it gives, or that are no keys once they are assigned. */
+const UNSEEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+
+const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 const ROOT = v.strictObject({
   repository: v.optional(v.pipe(v.string(), v.minLength(1))),
   compress: v.optional(v.picklist(['lz4', 'none'])),
@@ -21,7 +27,13 @@ const ROOT = v.strictObject({
       v.transform(parseAudit),
     ),
   ),
-  plugins: v.optional(v.record(v.pipe(v.string(), v.regex(PLUGIN_NAME)), v.pipe(v.string(), v.minLength(1)))),
+  plugins: v.optional(
+    v.pipe(
+      // A record takes lists as well.
+      v.custom(isTable, 'Invalid type: Expected Object'),
+      v.record(v.pipe(v.string(), v.regex(PLUGIN_NAME)), v.pipe(v.string(), v.minLength(1))),
+    ),
+  ),
 });
 
 const PLUGIN_TABLE = v.record(v.string(), v.union([v.string(), v.pipe(v.number(), v.finite()), v.boolean()]));
@@ -32,16 +44,18 @@ export function parseConfiguration(source: string, path: string): Configuration 
   const root: Record<string, unknown> = {};
   const tables: Record<string, PluginTable> = {};
   const parsed = parseToml(source, path);
+  const place = { path, source };
+  refuseUnseenKeys(parsed, place);
   const declared = typeof parsed['plugins'] === 'object' ? parsed['plugins'] : {};
   for (const [name, value] of Object.entries(parsed)) {
     if (name !== 'plugins' && isTable(value) && isPlugin(name, declared, folder)) {
       const table = v.safeParse(PLUGIN_TABLE, value);
-      if (!table.success) throw fault({ issue: table.issues[0], path, source, table: [name] });
+      if (!table.success) throw fault(table.issues[0], place, [name]);
       tables[name] = table.output;
     } else root[name] = value;
   }
   const checked = v.safeParse(ROOT, root);
-  if (!checked.success) throw fault({ issue: checked.issues[0], path, source, table: [] });
+  if (!checked.success) throw fault(checked.issues[0], place);
   const repository = checked.output.repository === undefined ? undefined : resolve(folder, checked.output.repository);
   return { path, folder, ...checked.output, repository, plugins: checked.output.plugins ?? {}, tables };
 }
@@ -56,7 +70,15 @@ function parseToml(source: string, path: string): Record<string, unknown> {
   }
 }
 
-const isTable = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+/** @throws VBackupError VB_CLI_CONFIGURATION */
+function refuseUnseenKeys(parsed: Readonly<Record<string, unknown>>, place: Place): void {
+  for (const name of Object.keys(parsed)) {
+    if (UNSEEN_KEYS.has(name)) throw unknownKey([name], place);
+    const table = parsed[name];
+    const unseen = isTable(table) ? Object.keys(table).find((key) => UNSEEN_KEYS.has(key)) : undefined;
+    if (unseen !== undefined) throw unknownKey([name, unseen], place);
+  }
+}
 
 /** A table belongs to a plugin that comes with vbackup, that `[plugins]` names, or that is installed as a package. */
 function isPlugin(name: string, declared: unknown, folder: string): boolean {
@@ -76,20 +98,23 @@ function isInstalled(packageName: string, from: string): boolean {
   }
 }
 
-interface Fault {
-  readonly issue: v.BaseIssue<unknown>;
+interface Place {
   readonly path: string;
   readonly source: string;
-  /** What the issue's own path begins behind. */
-  readonly table: readonly string[];
 }
 
-function fault({ issue, path, source, table }: Fault): VBackupError {
+/** @param table - what the issue's own path begins behind */
+function fault(issue: v.BaseIssue<unknown>, place: Place, table: readonly string[] = []): VBackupError {
   const key = [...table, ...(issue.path ?? []).map((item) => String(item.key))];
+  const isUnknown = issue.type === 'strict_object' && issue.expected === 'never';
+  return isUnknown ? unknownKey(key, place) : wrong(key, `: ${shapeFault(issue)}`, place);
+}
+
+const unknownKey = (key: readonly string[], place: Place): VBackupError => wrong(key, ' is not known', place);
+
+function wrong(key: readonly string[], what: string, { path, source }: Place): VBackupError {
   const line = lineOf(source, key);
   const where = line === undefined ? path : `${path}:${line}`;
-  const what =
-    issue.type === 'strict_object' && issue.expected === 'never' ? ' is not known' : `: ${shapeFault(issue)}`;
   return new VBackupError('VB_CLI_CONFIGURATION', `${where}: ${key.join('.')}${what}`, {
     cure: 'docs/configuration.md lists what may stand there',
   });
