@@ -2,6 +2,9 @@ import type { Changes, Warning } from '@vbackup/core';
 import { type BitmapEvidence, bitmapFault, changedRanges } from './dirty-bitmap.js';
 import type { ImageSource } from './image-source.js';
 
+/** QEMU's default: of an image that cannot be looked at, longer clusters are not expected. */
+const USUAL_CLUSTER_LENGTH = 64 * 1024;
+
 /** What the checkpoint of the last backup says of the disk. */
 export interface LastTime {
   readonly size: number;
@@ -33,7 +36,8 @@ export function decideChanges({ since, source, warn }: ChangesQuestion): Changes
   const fault = bitmapFault(evidence, bitmap);
   if (fault !== null) return mistrust(fault);
   const extents = changedRanges({ before: { size: since.size, bitmap: evidence }, now: { size, bitmap } });
-  return { kind: 'compare', extents, method: 'dirty-bitmap' };
+  const forgetful = { blockLength: bitmap.clusterLength ?? USUAL_CLUSTER_LENGTH };
+  return { kind: 'compare', extents, method: 'dirty-bitmap', forgetful };
 }
 
 /** Says why a dirty bitmap is not used. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type Extent, intersect, totalLength, type Warning } from '@vbackup/core';
 import fc from 'fast-check';
 import { decideChanges } from './decide-changes.js';
-import { BoundedExtents, bitmapFault, changedRanges, evidenceOf, type SeenBitmap } from './dirty-bitmap.js';
+import { bitmapFault, changedRanges, evidenceOf, type SeenBitmap } from './dirty-bitmap.js';
 
 const UNIT = 65_536;
 const at = (...units: readonly number[]): Extent[] => units.map((unit) => ({ offset: unit * UNIT, length: UNIT }));
@@ -11,7 +11,7 @@ const seen = (dirty: readonly Extent[], more: Partial<SeenBitmap> = {}): SeenBit
   granularity: UNIT,
   file: null,
   dirty,
-  zeros: [],
+  clusterLength: null,
   ...more,
 });
 
@@ -58,6 +58,7 @@ describe('a dirty bitmap', () => {
     assert.deepEqual(decideChanges({ since, source, warn: ({ message }) => assert.fail(message) }), {
       kind: 'compare',
       method: 'dirty-bitmap',
+      forgetful: { blockLength: UNIT },
       extents: [...at(1, 3), { offset: 10 * UNIT, length: 2 * UNIT + 100 }],
     });
     assert.deepEqual(decideChanges({ since: null, source, warn: ({ message }) => assert.fail(message) }), {
@@ -88,22 +89,27 @@ describe('a dirty bitmap', () => {
     assert.equal(totalLength(intersect(extents, at(...units))), units.length * UNIT);
   });
 
-  it('lets what reads as zeros be compared too', () => {
+  it('is known to forget what is cut off, in clusters as long as the image says, or as they usually are', () => {
     const since = { size: 10 * UNIT, bitmap: evidenceOf(seen(at(1))) };
-    const source = { size: 10 * UNIT, bitmap: seen(at(1, 4), { zeros: at(0, 4, 9) }) };
-    const changes = decideChanges({ since, source, warn: ({ message }) => assert.fail(message) });
-    const extents = [{ offset: 0, length: 2 * UNIT }, ...at(4, 9)];
-    assert.deepEqual(changes, { kind: 'compare', method: 'dirty-bitmap', extents });
+    for (const [clusterLength, blockLength] of [
+      [4096, 4096],
+      [null, UNIT],
+    ] as const) {
+      const source = { size: 10 * UNIT, bitmap: seen(at(1, 4), { clusterLength }) };
+      const changes = decideChanges({ since, source, warn: ({ message }) => assert.fail(message) });
+      const expected = { kind: 'compare', method: 'dirty-bitmap', extents: at(1, 4), forgetful: { blockLength } };
+      assert.deepEqual(changes, expected);
+    }
   });
 
   it('stays within the disk, ascending and disjoint, whatever the server says', () => {
     const units = fc.uniqueArray(fc.nat(40)).map((list) => at(...list.toSorted((a, b) => a - b)));
     fc.assert(
-      fc.property(units, units, units, fc.nat(40 * UNIT), fc.nat(40 * UNIT), (once, dirty, zeros, before, now) => {
+      fc.property(units, units, fc.nat(40 * UNIT), fc.nat(40 * UNIT), (once, dirty, before, now) => {
         let end = 0;
         const ranges = changedRanges({
           before: { size: before, bitmap: evidenceOf(seen(once)) },
-          now: { size: now, bitmap: { dirty, zeros } },
+          now: { size: now, bitmap: { dirty } },
         });
         for (const { offset, length } of ranges) {
           assert.ok(offset >= end && length > 0);
@@ -113,14 +119,5 @@ describe('a dirty bitmap', () => {
         if (now > before) assert.ok(totalLength(ranges) >= now - before);
       }),
     );
-  });
-
-  it('is held in bounded memory: near extents are joined, and none is lost', () => {
-    const collector = new BoundedExtents(100);
-    for (let unit = 0; unit < 10_000; unit += 2) collector.push({ offset: unit * UNIT, length: UNIT });
-    assert.ok(collector.extents.length <= 100);
-    const last = collector.extents.at(-1);
-    assert.equal((last?.offset ?? 0) + (last?.length ?? 0), 9999 * UNIT);
-    assert.equal(totalLength(collector.extents) >= 5000 * UNIT, true);
   });
 });

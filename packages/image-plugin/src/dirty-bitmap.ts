@@ -1,10 +1,7 @@
 import type { Extent, NbdClient, WithSignal } from '@vbackup/core';
-import { clip, coalesce, intersect, totalLength } from '@vbackup/core/extent';
-import { allocationKind } from '@vbackup/core/nbd/protocol-flags';
+import { clip, coalesce, ExtentList, intersect, totalLength } from '@vbackup/core/extent';
 import * as v from 'valibot';
 
-/** So many extents of one bitmap are held in memory; beyond that, near ones are joined. */
-const EXTENT_LIMIT = 500_000;
 /** So many extents are kept in a checkpoint, spread over the disk … */
 const SAMPLE_LIMIT = 512;
 /** … and so many that cover all that were dirty. */
@@ -39,62 +36,28 @@ export interface SeenBitmap {
   readonly file: string | null;
   /** Ascending and disjoint. */
   readonly dirty: readonly Extent[];
-  /**
-   * What reads as zeros without being read; ascending and disjoint. QEMU notes nothing of what a disk loses when it is
-   * made smaller and then larger again, so that these are compared as well: it costs no reading.
-   */
-  readonly zeros: readonly Extent[];
+  /** Bytes per cluster of the image; null where nobody says. */
+  readonly clusterLength: number | null;
 }
 
-const ALLOCATION = 'base:allocation';
-
-/**
- * What a meta context such as `qemu:dirty-bitmap:NAME` says of the whole disk: dirty is whatever has a flag, known or not. The
- * server's answers tell what is zero as well, where it knows.
- */
-export async function readBitmap(
+/** What a meta context such as `qemu:dirty-bitmap:NAME` says of the whole disk: dirty is whatever has a flag, known or not. */
+export async function readDirty(
   client: NbdClient,
   context: string,
   options: WithSignal = {},
-): Promise<Pick<SeenBitmap, 'dirty' | 'zeros'>> {
-  const dirty = new BoundedExtents(EXTENT_LIMIT);
-  const zeros = new BoundedExtents(EXTENT_LIMIT);
+): Promise<readonly Extent[]> {
+  const dirty = new ExtentList();
   const whole = { offset: 0, length: client.size };
-  const contexts = client.metaContexts.includes(ALLOCATION) ? [context, ALLOCATION] : [context];
-  for await (const { context: told, offset, length, flags } of client.blockStatus(contexts, whole, options)) {
-    if (told === context && flags !== 0) dirty.push({ offset, length });
-    if (told === ALLOCATION && allocationKind(flags) !== 'data') zeros.push({ offset, length });
+  for await (const { offset, length, flags } of client.blockStatus(context, whole, options)) {
+    if (flags !== 0) dirty.add({ offset, length });
   }
-  return { dirty: dirty.extents, zeros: zeros.extents };
-}
-
-/** Ascending extents; when there are too many, those that lie nearest are joined: what lies between is then included. */
-export class BoundedExtents {
-  readonly #limit: number;
-  #extents: Extent[] = [];
-  #gap = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  push(extent: Extent): void {
-    this.#extents.push(extent);
-    while (this.#extents.length > this.#limit) {
-      this.#gap = Math.max(64 * 1024, this.#gap * 2);
-      this.#extents = [...coalesce(this.#extents, { gap: this.#gap })];
-    }
-  }
-
-  get extents(): Extent[] {
-    return [...coalesce(this.#extents)];
-  }
+  return dirty.extents;
 }
 
 /** What a later backup compares the bitmap with. */
 export function evidenceOf({ name, granularity, file, dirty }: SeenBitmap): BitmapEvidence {
-  const cover = new BoundedExtents(COVER_LIMIT);
-  for (const extent of dirty) cover.push(extent);
+  const cover = new ExtentList({ limit: COVER_LIMIT });
+  for (const extent of dirty) cover.add(extent);
   return { name, granularity, file, sample: sampleOf(dirty), cover: rangesOf(cover.extents) };
 }
 
@@ -128,17 +91,16 @@ export function bitmapFault(before: BitmapEvidence, now: SeenBitmap): string | n
 export interface BitmapTimes {
   /** What the disk and its bitmap were at the last backup. */
   readonly before: { readonly size: number; readonly bitmap: Pick<BitmapEvidence, 'cover'> };
-  readonly now: { readonly size: number; readonly bitmap: Pick<SeenBitmap, 'dirty' | 'zeros'> };
+  readonly now: { readonly size: number; readonly bitmap: Pick<SeenBitmap, 'dirty'> };
 }
 
 /**
- * Dirty ranges and zeros within the disk, and all that the disk has grown by. What was dirty at the last backup is dirty
+ * Dirty ranges within the disk, and all that the disk has grown by. What was dirty at the last backup is dirty
  * still, unless the image is an older one again, with the bitmap that it had then: so that counts as well.
  */
 export function changedRanges({ before, now }: BitmapTimes): Extent[] {
-  const { dirty, zeros } = now.bitmap;
   const grown = now.size > before.size ? [{ offset: before.size, length: now.size - before.size }] : [];
-  const all = [...dirty, ...zeros, ...extentsOf(before.bitmap.cover), ...grown];
+  const all = [...now.bitmap.dirty, ...extentsOf(before.bitmap.cover), ...grown];
   all.sort((left, right) => left.offset - right.offset);
   return [...clip(coalesce(all), { offset: 0, length: now.size })];
 }

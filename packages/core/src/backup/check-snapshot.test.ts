@@ -31,8 +31,8 @@ const since = (...extents: readonly (readonly [offset: number, length: number])[
   return snapshot({ disks: [disk({ changes })] });
 };
 
-const forgetful = (blockLength: number): Snapshot =>
-  snapshot({ disks: [disk({ changes: { kind: 'since', method: 'test', extents: [], forgetful: { blockLength } } })] });
+const forgetful = (blockLength: number, kind: 'since' | 'compare' = 'since'): Snapshot =>
+  snapshot({ disks: [disk({ changes: { kind, method: 'test', extents: [], forgetful: { blockLength } } })] });
 
 const file = (name: string): Snapshot => snapshot({ configuration: [{ name, content: Buffer.alloc(0) }] });
 
@@ -56,7 +56,7 @@ describe('checkSnapshot', () => {
     ['an extent beyond the disk', since([990, 11])],
     ['a fraction', since([0.5, 1])],
     ['blocks of no length', forgetful(0)],
-    ['blocks of half a byte', forgetful(0.5)],
+    ['blocks of half a byte', forgetful(0.5, 'compare')],
     ['blocks of no power of two', forgetful(65_537)],
     ['blocks of a length that is no number', forgetful(Number.NaN)],
     ['a file outside', file('../vm.json')],

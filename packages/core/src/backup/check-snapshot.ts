@@ -35,8 +35,9 @@ export function checkSnapshot(snapshot: Snapshot): void {
 function checkDisk(disk: SnapshotDisk): void {
   if (!NAME.test(disk.name) || disk.id === '') throw invalid(`a disk is called ${JSON.stringify(disk.name)}`);
   if (!Number.isSafeInteger(disk.size) || disk.size <= 0) throw invalid(`disk ${disk.name} has ${disk.size} bytes`);
-  if (disk.changes.kind !== 'all') checkExtents(disk.changes.extents, disk);
-  const { forgetful } = disk.changes.kind === 'since' ? disk.changes : {};
+  if (disk.changes.kind === 'all') return;
+  const { extents, forgetful } = disk.changes;
+  checkExtents(extents, disk);
   if (forgetful !== undefined && !isPowerOfTwo(forgetful.blockLength)) {
     throw invalid(`disk ${disk.name} is allocated in blocks of ${forgetful.blockLength} bytes`);
   }

@@ -183,6 +183,7 @@ export interface OpenDiskOptions extends WithSignal {
   readonly connections: number;
 }
 
+/** `forgetful` is set where the record is cut off with a disk that is made smaller; it is missing where it never forgets. */
 export type Changes =
   /** Everything must be read. `reason` says why, if `since` was given and could not be used. */
   | { readonly kind: 'all'; readonly reason?: FullReason | undefined; readonly detail?: string | undefined }
@@ -191,14 +192,18 @@ export type Changes =
       readonly kind: 'since';
       readonly extents: readonly Extent[];
       readonly method: string;
-      /** Set where the record is cut off with a disk that is made smaller; missing where it never forgets. */
       readonly forgetful?: ForgetfulRecord | undefined;
     }
   /**
    * Nothing says what changed, or it says too much: these bytes (same promises as above) are read and compared with the
    * backup that `since` belongs to, and only what differs is stored.
    */
-  | { readonly kind: 'compare'; readonly extents: readonly Extent[]; readonly method: string };
+  | {
+      readonly kind: 'compare';
+      readonly extents: readonly Extent[];
+      readonly method: string;
+      readonly forgetful?: ForgetfulRecord | undefined;
+    };
 
 /**
  * A record of changes that is cut off with a disk that is made smaller, as QEMU's dirty bitmaps are: when the disk has grown again,

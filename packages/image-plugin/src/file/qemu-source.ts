@@ -1,7 +1,7 @@
 import type { BlockReader, DirtyBitmap, ImageInfo, Journal, OpenDiskOptions, Warning, WithSignal } from '@vbackup/core';
 import { imageInfo, newQemuFolder, QemuNbd } from '@vbackup/core/qemu';
 import { bitmapWarning } from '../decide-changes.js';
-import { readBitmap, type SeenBitmap } from '../dirty-bitmap.js';
+import { readDirty, type SeenBitmap } from '../dirty-bitmap.js';
 import { HeldExport } from '../held-export.js';
 import type { ImageSource } from '../image-source.js';
 import type { ImageFormat } from './image-header.js';
@@ -19,6 +19,10 @@ export interface QemuSourceOptions extends WithSignal {
   readonly bitmap: string | null;
   readonly journal: Journal;
   readonly warn: (warning: Warning) => void;
+}
+
+interface UsableBitmap extends DirtyBitmap {
+  readonly clusterLength: number | null;
 }
 
 interface Parts {
@@ -80,7 +84,7 @@ export class QemuSource implements ImageSource {
 
 async function connect(
   server: QemuNbd,
-  bitmap: DirtyBitmap | null,
+  bitmap: UsableBitmap | null,
   { file, signal }: QemuSourceOptions,
 ): Promise<Parts> {
   const context = bitmap === null ? null : `qemu:dirty-bitmap:${bitmap.name}`;
@@ -95,9 +99,9 @@ async function connect(
   const held = await HeldExport.open(options, (error) => server.explain(error));
   try {
     if (bitmap === null || context === null) return { server, held, bitmap: null };
-    const { name, granularity } = bitmap;
-    const seen = await readBitmap(held.client, context, { signal });
-    return { server, held, bitmap: { name, granularity, file, ...seen } };
+    const { name, granularity, clusterLength } = bitmap;
+    const dirty = await readDirty(held.client, context, { signal });
+    return { server, held, bitmap: { name, granularity, clusterLength, file, dirty } };
   } catch (error) {
     await held[Symbol.asyncDispose]();
     throw error;
@@ -105,22 +109,23 @@ async function connect(
 }
 
 /** The bitmap that the user named, if it has recorded all writes; else null, and a warning says why. */
-async function usableBitmap(options: QemuSourceOptions): Promise<DirtyBitmap | null> {
+async function usableBitmap(options: QemuSourceOptions): Promise<UsableBitmap | null> {
   const { path, format, bitmap: name, warn, signal } = options;
   if (name === null) return null;
   const info = await imageInfo(path, { format, signal });
   const bitmap = info.bitmaps.find((candidate) => candidate.name === name);
-  const fault = faultOf(bitmap, info);
-  if (fault === null) return bitmap ?? null;
-  warn(bitmapWarning(name, fault));
+  const fault = bitmap === undefined ? absence(info) : faultOf(bitmap, info);
+  if (bitmap !== undefined && fault === null) return { ...bitmap, clusterLength: info.clusterSize };
+  if (fault !== null) warn(bitmapWarning(name, fault));
   return null;
 }
 
-function faultOf(bitmap: DirtyBitmap | undefined, info: ImageInfo): string | null {
-  if (bitmap === undefined) {
-    const names = info.bitmaps.map(({ name }) => name).join(', ');
-    return `the image has no such bitmap; it has ${names === '' ? 'none' : names}`;
-  }
+function absence({ bitmaps }: ImageInfo): string {
+  const names = bitmaps.map(({ name }) => name).join(', ');
+  return `the image has no such bitmap; it has ${names === '' ? 'none' : names}`;
+}
+
+function faultOf(bitmap: DirtyBitmap, info: ImageInfo): string | null {
   if (bitmap.inUse) return 'it is marked in use: QEMU ended without saving it, and it may have missed writes';
   if (!bitmap.auto) return 'it is disabled, and records nothing';
   const other = info.backingFile ?? info.dataFile;

@@ -2,7 +2,7 @@ import type { BlockReader, NbdConnectOptions, OpenDiskOptions, Warning, WithSign
 import { VBackupError } from '@vbackup/core/errors';
 import { inspectExport } from '@vbackup/core/nbd/device';
 import { bitmapWarning } from '../decide-changes.js';
-import { readBitmap, type SeenBitmap } from '../dirty-bitmap.js';
+import { readDirty, type SeenBitmap } from '../dirty-bitmap.js';
 import { HeldExport } from '../held-export.js';
 import type { ImageSource } from '../image-source.js';
 
@@ -86,5 +86,6 @@ async function bitmapOf(
     warn(bitmapWarning(name, 'the server does not offer this meta context'));
     return null;
   }
-  return { name, granularity: null, file: null, ...(await readBitmap(client, name, { signal })) };
+  const dirty = await readDirty(client, name, { signal });
+  return { name, granularity: null, clusterLength: null, file: null, dirty };
 }

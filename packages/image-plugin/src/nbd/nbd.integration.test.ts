@@ -194,6 +194,23 @@ describe('NBD exports', function () {
       assert.deepEqual(lab.warned, []);
     });
 
+    it('are followed through cuts, of which QEMU notes nothing in the clusters that lie over another image', async () => {
+      const below = image;
+      await qemuIo('qcow2', below, 'write -P 4 0 8M');
+      image = lab.path('over.qcow2');
+      await run('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', below, '-F', 'qcow2', image);
+      await run('qemu-img', 'bitmap', '--add', '-g', String(UNIT), image, 'b0');
+      await qemuIo('qcow2', image, 'write -P 1 1M 64k');
+      await serve('b0');
+      for (const size of ['3147264', '6292992', '15730176']) {
+        await run('qemu-img', 'resize', '-q', '--shrink', image, size);
+        await run('qemu-img', 'resize', '-q', image, String(SIZE));
+      }
+      const increment = await serve('b0');
+      assert.deepEqual([diskOf(increment).method, lab.warned], ['dirty-bitmap', []]);
+      assert.equal(await lab.digestOf(increment), await content());
+    });
+
     it('are compared as a whole if it was cleared, or is not offered', async () => {
       await serve('b0');
       await qemuIo('qcow2', image, 'write -P 2 8M 4k');

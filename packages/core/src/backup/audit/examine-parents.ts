@@ -82,7 +82,7 @@ async function faultOf(disk: SnapshotDisk, options: DiskExamination): Promise<Wh
 
 /** What finds it is loaded where there can be anything: a record that never forgets is what most increments have. */
 async function forgottenOf(changes: Changes, options: ForgottenOptions): Promise<readonly Extent[]> {
-  if (changes.kind !== 'since' || changes.forgetful === undefined) return [];
+  if (changes.kind === 'all' || changes.forgetful === undefined) return [];
   const { findForgotten } = await import('../forgotten/find-forgotten.js');
   return findForgotten(options);
 }

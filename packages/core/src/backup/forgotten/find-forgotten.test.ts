@@ -26,6 +26,8 @@ interface Shape {
   readonly clusterLength: number;
   /** Whether it stands on another image: QEMU then writes zeros from the cut to the end of its cluster. */
   readonly overlay: boolean;
+  /** Of the bitmap; QEMU's own choice if it is missing. */
+  readonly granularity?: number | undefined;
 }
 
 /**
@@ -42,7 +44,7 @@ class ModelImage {
 
   constructor(shape: Shape) {
     this.#shape = shape;
-    this.#granularity = Math.min(PAGE, Math.max(4 * KiB, shape.clusterLength));
+    this.#granularity = shape.granularity ?? Math.min(PAGE, Math.max(4 * KiB, shape.clusterLength));
   }
 
   backUp(): void {
@@ -186,6 +188,7 @@ describe('what a forgetful record of changes forgot', function () {
   const shape = fc.record({
     clusterLength: fc.constantFrom(4 * KiB, 64 * KiB, 64 * KiB, 256 * KiB, 2 * MiB),
     overlay: fc.boolean(),
+    granularity: fc.constantFrom(undefined, 512, 4 * KiB, PAGE, 128 * KiB),
   });
   const place = fc.integer({ min: 0, max: SIZE / 512 - 1 }).map((sector) => sector * 512);
   const range = fc
@@ -285,6 +288,21 @@ describe('what a forgetful record of changes forgot', function () {
     }
     const forgotten = await forgottenOf(image, image.allocation(new Set()), clusterLength);
     assert.deepEqual(forgotten, [{ offset: MiB, length: PAGE }]);
+  });
+
+  it('is what cuts made unknown of a block, where the bitmap is finer than blocks and pages', async () => {
+    const image = new ModelImage({ clusterLength: PAGE, overlay: false, granularity: 512 });
+    image.write({ offset: PAGE - 512, length: 512 }, 1);
+    image.backUp();
+    for (const page of [0, 2, 4]) {
+      image.write({ offset: page * PAGE + PAGE - 512, length: 512 }, 2);
+      image.cut(page * PAGE + 512);
+    }
+    const forgotten = await forgottenOf(image, image.allocation(new Set()), PAGE);
+    assert.deepEqual(
+      forgotten,
+      [0, 2, 4].map((page) => ({ offset: page * PAGE, length: PAGE })),
+    );
   });
 
   it('is found by reading where the device does not tell what it allocated', async () => {

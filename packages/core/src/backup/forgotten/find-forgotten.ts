@@ -16,6 +16,9 @@ export interface ForgottenOptions extends WithSignal {
 
 /** Of more cuts between two backups than this nothing is known. Each of them can leave one unit that the search for the cut meets. */
 const MAX_CUTS = 256;
+/** Disks are cut at its multiples, and no bitmap is finer (include/block/block-common.h, BDRV_SECTOR_SIZE). */
+const SECTOR = 512;
+const ZEROS = Buffer.alloc(SECTOR);
 
 /**
  * What changed on a disk though a forgetful record says that it did not (see `ForgetfulRecord`): ascending and disjoint.
@@ -29,7 +32,7 @@ const MAX_CUTS = 256;
 export async function findForgotten(options: ForgottenOptions): Promise<readonly Extent[]> {
   const { disk, parent, connections, signal } = options;
   const { size, changes } = disk;
-  if (changes.kind !== 'since' || changes.forgetful === undefined) return [];
+  if (changes.kind === 'all' || changes.forgetful === undefined) return [];
   await using reader = await disk.open({ connections, signal });
   const whole = { offset: 0, length: size };
   const page = copyUnitOf(reader.limits.alignment);
@@ -39,7 +42,7 @@ export async function findForgotten(options: ForgottenOptions): Promise<readonly
   const between = subtract(changed, inUnits(page));
   if (reader.allocation === undefined) return compare(reader, [...complement(inUnits(page), whole)], options);
   const { zeroed, held } = await surveyDisk({ reader, parent, size, changed, unit, signal });
-  const cut = await blocksOfCuts(reader, { held, size, unit, page }, { signal });
+  const cut = await blocksOfCuts(reader, { held, size, unit }, { signal });
   const different = await compare(reader, unite([...between], cut), options);
   return unite(zeroed, different);
 }
@@ -49,29 +52,26 @@ interface Held {
   readonly held: readonly Extent[];
   readonly size: number;
   readonly unit: number;
-  /** What a unit that changed has at least one changed of; divides it. */
-  readonly page: number;
 }
 
 /**
  * Where the disk can have been cut: all units back to the last that was not behind the first cut. That one has data in its first
- * page: a unit behind it was zero then, what is written to a first page is known and stays known, for a later cut takes
- * either all of the unit with it or none of that page.
+ * sector: a unit behind it was zero then, what is written to a first sector is known and stays known, for a later cut takes
+ * either all of the unit with it, or nothing of the bitmap's block that holds that sector.
  */
 async function blocksOfCuts(
   reader: BlockReader,
-  { held, size, unit, page }: Held,
+  { held, size, unit }: Held,
   options: WithSignal,
 ): Promise<readonly Extent[]> {
-  const first = Buffer.alloc(page);
-  const zeros = Buffer.alloc(page);
+  const target = Buffer.alloc(Math.max(SECTOR, reader.limits.alignment));
   const units: Extent[] = [];
   for (const extent of held.toReversed()) {
     for (let offset = Math.floor((endOf(extent) - 1) / unit) * unit; offset >= extent.offset; offset -= unit) {
       units.push({ offset, length: Math.min(unit, size - offset) });
-      const target = first.subarray(0, Math.min(page, reader.size - offset));
-      await reader.read(offset, target, options);
-      if (units.length === MAX_CUTS || !target.equals(zeros.subarray(0, target.length))) return units.toReversed();
+      if (units.length === MAX_CUTS) return units.toReversed();
+      await reader.read(offset, target.subarray(0, reader.size - offset), options);
+      if (!target.subarray(0, SECTOR).equals(ZEROS)) return units.toReversed();
     }
   }
   return units.toReversed();
