@@ -13,7 +13,7 @@ const run = promisify(execFile);
 const MIB = 2 ** 20;
 
 describe('restores of libvirt guests', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let lab: LibvirtLab;
 
   const vbackup = (line: string): Promise<CommandResult> =>

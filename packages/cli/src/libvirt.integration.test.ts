@@ -39,7 +39,7 @@ class Model {
 }
 
 describe('vbackup of libvirt guests', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let lab: LibvirtLab;
   let domain: LabDomain;
   let model: Model;

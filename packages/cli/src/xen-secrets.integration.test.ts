@@ -7,7 +7,7 @@ import type { CommandResult } from './testing/command.js';
 import { MIB, XenFixture } from './testing/xen-fixture.js';
 
 describe('the password and the session of a XenAPI host', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let xen: XenFixture;
   beforeEach(async () => {
     xen = await XenFixture.start();
