@@ -630,8 +630,8 @@ describe('NbdClient and a connection that is lost', () => {
     await using client = await connect(server, { connections: 2, reconnects: 1 });
     assert.equal(client.connections, 2);
     await Promise.all(Array.from({ length: 8 }, (_, index) => assertReads(client, index * KiB, KiB)));
-    await delay(300);
-    assert.equal(client.connections, 1);
+    // The one that is lost is tried once more.
+    while (client.connections > 1) await delay(5);
     await assertReads(client);
   });
 });
