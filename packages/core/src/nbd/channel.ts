@@ -8,10 +8,8 @@ import type { TlsPlan } from './tls.js';
 import { type DirectReader, type DirectReading, readDirectly } from './tls-direct.js';
 import { tlsError } from './tls-error.js';
 
-/** Bytes that have no better place are received here; one page run of the loopback's usual segment. */
-const SCRATCH_LENGTH = 64 * 1024;
-/** Several short answers at once are received here, and stay in the processor's cache until they are copied. */
-const LONG_SCRATCH_LENGTH = 256 * 1024;
+/** Bytes that have no better place are received here; several short answers stay in the processor's cache until they are copied. */
+const SCRATCH_LENGTH = 256 * 1024;
 const KEEP_ALIVE_MS = 30_000;
 
 /** Who takes the bytes that arrive on a channel. */
@@ -20,8 +18,11 @@ export interface Receiver {
   place(): Buffer | undefined;
   /** The first `length` bytes of `place()` are there. */
   placed(length: number): void;
-  /** Many short pieces are on their way: they had better be received together than each in its place. Default false. */
-  readonly expectsShort?: boolean | undefined;
+  /**
+   * How many bytes come, where there is no place, before there is one again: if no more are received, all others go to their place
+   * without a copy. Missing where many short pieces are on their way: they had better be received together, wherever they belong.
+   */
+  readonly awaited?: number | undefined;
   /** Bytes that lie elsewhere. They may be overwritten when this returns. */
   push(chunk: Buffer): void;
 }
@@ -42,9 +43,9 @@ export interface ChannelOptions {
 export class Channel {
   readonly #address: NbdAddress;
   readonly #raw: Socket;
-  readonly #longScratch: Buffer;
-  /** The beginning of the long one. */
   readonly #scratch: Buffer;
+  /** The beginning of `#scratch` that was asked for last: mostly the header of a reply. */
+  #awaited: Buffer;
   readonly #directTls: boolean;
   #socket: Socket | TLSSocket;
   #receiver: Receiver | undefined;
@@ -54,8 +55,8 @@ export class Channel {
 
   private constructor(options: ChannelOptions) {
     this.#address = options.address;
-    this.#longScratch = Buffer.allocUnsafeSlow(LONG_SCRATCH_LENGTH);
-    this.#scratch = this.#longScratch.subarray(0, SCRATCH_LENGTH);
+    this.#scratch = Buffer.allocUnsafeSlow(SCRATCH_LENGTH);
+    this.#awaited = this.#scratch;
     this.#directTls = options.directTls ?? true;
     const common = options.tls ? {} : { onread: this.#reader };
     const { address } = options;
@@ -108,6 +109,8 @@ export class Channel {
   /** Sends the buffers in one call. They must stay as they are until their reply is there. */
   write(buffers: readonly Buffer[]): void {
     if (this.#error !== undefined) return;
+    const [only] = buffers;
+    if (only !== undefined && buffers.length === 1) return void this.#socket.write(only);
     this.#socket.cork();
     for (const buffer of buffers) this.#socket.write(buffer);
     this.#socket.uncork();
@@ -167,9 +170,17 @@ export class Channel {
   };
 
   #nextPlace(): Buffer {
-    const place = this.#error === undefined ? this.#receiver?.place() : undefined;
-    const scratch = this.#receiver?.expectsShort === true ? this.#longScratch : this.#scratch;
-    return place !== undefined && place.length >= scratch.length ? place : scratch;
+    const receiver = this.#error === undefined ? this.#receiver : undefined;
+    const place = receiver?.place();
+    const awaited = receiver?.awaited;
+    if (place !== undefined && (awaited !== undefined || place.length >= SCRATCH_LENGTH)) return place;
+    return awaited === undefined ? this.#scratch : this.#scratchOf(awaited);
+  }
+
+  #scratchOf(length: number): Buffer {
+    if (length >= SCRATCH_LENGTH) return this.#scratch;
+    if (this.#awaited.length !== length) this.#awaited = this.#scratch.subarray(0, length);
+    return this.#awaited;
   }
 
   /** Where the bytes are, Node itself says: what it was given last and what it wrote to may be two things in TLS. */
@@ -177,8 +188,7 @@ export class Channel {
     const receiver = this.#receiver;
     if (this.#error !== undefined || receiver === undefined) return true;
     try {
-      if (buffer === this.#scratch || buffer === this.#longScratch)
-        receiver.push(this.#longScratch.subarray(0, length));
+      if (buffer.buffer === this.#scratch.buffer) receiver.push(this.#scratch.subarray(0, length));
       else receiver.placed(length);
     } catch (error) {
       this.#fail(error);

@@ -21,6 +21,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 const REQUESTS_PER_WRITE = MAX_REQUESTS_IN_FLIGHT / 2;
 /** Shorter answers are received several at a time: a copy costs less than a turn of the event loop for each. */
 const SHORT_ANSWER = 256 * 1024;
+/** One that comes alone, as the last one did, is received with its header if it is no longer. */
+const SHORT_LONE_ANSWER = 64 * 1024;
 
 /** Who owns a connection. */
 export interface ConnectionOwner {
@@ -57,8 +59,10 @@ export class NbdConnection implements Receiver {
    */
   readonly #inFlight: InFlight[] = [];
   #bytes = 0;
+  /** Of the job that was answered last: one after the other, they are mostly alike. */
+  #lastWeight = 0;
   #cookie = 0n;
-  #outgoing: { readonly cookie: bigint; readonly job: Job }[] = [];
+  #outgoing: InFlight[] = [];
   #timer: NodeJS.Timeout | undefined;
   #culprit: Job | undefined;
   #flushing = false;
@@ -109,10 +113,13 @@ export class NbdConnection implements Receiver {
     const cookie = ++this.#cookie;
     const { command, flags = 0, offset, length, target } = job.specification;
     const reply = new Reply({ cookie, command, flags, offset, length }, job, target);
-    this.#inFlight.push({ cookie, job, reply, deadline: performance.now() + this.#timeoutMs, abandoned: false });
+    const entry = { cookie, job, reply, deadline: performance.now() + this.#timeoutMs, abandoned: false };
+    this.#inFlight.push(entry);
     this.#bytes += weightOf(job);
-    this.#outgoing.push({ cookie, job });
-    this.#flushSoon();
+    this.#outgoing.push(entry);
+    // Who asks for one thing at a time has no company for it.
+    if (this.#inFlight.length === 1) this.#flush();
+    else this.#flushSoon();
     if (this.#timer === undefined) this.#startTimer(this.#timeoutMs);
   }
 
@@ -147,8 +154,10 @@ export class NbdConnection implements Receiver {
     this.#channel.destroy(error);
   }
 
-  get expectsShort(): boolean {
-    return this.#inFlight.length > 1 && this.#bytes < this.#inFlight.length * SHORT_ANSWER;
+  get awaited(): number | undefined {
+    const count = this.#inFlight.length;
+    if (count > 1) return this.#bytes < count * SHORT_ANSWER ? undefined : this.#decoder.awaited;
+    return (count === 0 ? this.#lastWeight : this.#bytes) <= SHORT_LONE_ANSWER ? undefined : this.#decoder.awaited;
   }
 
   place(): Buffer | undefined {
@@ -184,20 +193,7 @@ export class NbdConnection implements Receiver {
     this.#flushing = false;
     const outgoing = this.#outgoing;
     this.#outgoing = [];
-    if (this.#ended) return;
-    const headers = Buffer.allocUnsafe(outgoing.length * REQUEST_LENGTH);
-    const buffers: Buffer[] = [];
-    let written = 0;
-    let at = 0;
-    for (const { cookie, job } of outgoing) {
-      const { command, flags = 0, offset, length, payload } = job.specification;
-      at = encodeRequest({ cookie, command, flags, offset, length }, headers, at);
-      if (payload === undefined) continue;
-      buffers.push(headers.subarray(written, at), payload);
-      written = at;
-    }
-    if (written < at) buffers.push(headers.subarray(written, at));
-    this.#channel.write(buffers);
+    if (!this.#ended && outgoing.length > 0) this.#channel.write(buffersOf(outgoing));
   }
 
   #answered(reply: Reply): void {
@@ -206,7 +202,8 @@ export class NbdConnection implements Receiver {
     if (entry === undefined) return;
     if (reply.saysGoodbye) return this.destroy(new VBackupError('VB_NBD_DISCONNECTED', 'the NBD server shuts down'));
     this.#inFlight.splice(at, 1);
-    this.#bytes -= weightOf(entry.job);
+    this.#lastWeight = weightOf(entry.job);
+    this.#bytes -= this.#lastWeight;
     if (!entry.abandoned) this.#owner.answered(this, entry.job, reply);
     this.#flushSoon();
   }
@@ -252,6 +249,24 @@ export class NbdConnection implements Receiver {
 function weightOf(job: Job): number {
   const { target, payload } = job.specification;
   return (target ?? payload)?.length ?? 0;
+}
+
+/** The headers of requests, and behind each what it sends. */
+function buffersOf(outgoing: readonly InFlight[]): readonly Buffer[] {
+  const headers = Buffer.allocUnsafe(outgoing.length * REQUEST_LENGTH);
+  const buffers: Buffer[] = [];
+  let written = 0;
+  let at = 0;
+  for (const { reply, job } of outgoing) {
+    at = encodeRequest(reply.request, headers, at);
+    const { payload } = job.specification;
+    if (payload === undefined) continue;
+    buffers.push(headers.subarray(written, at), payload);
+    written = at;
+  }
+  if (written === 0) return [headers];
+  if (written < at) buffers.push(headers.subarray(written, at));
+  return buffers;
 }
 
 /** What the handshake needs to know of the options of a connection. */

@@ -125,6 +125,30 @@ describe('ReplyDecoder', () => {
     assert.equal(decoder.place(), undefined);
   });
 
+  for (const structured of [true, false]) {
+    it(`copies no payload if no more is received than it awaits, in ${structured ? 'structured' : 'simple'} replies`, () => {
+      const { replies, targets } = table();
+      const decoder = decoderOf(replies, structured);
+      const simple = [simpleReply(4n), simpleReply(1n), text(24, 'x'), simpleReply(2n), text(24, 'a')];
+      let left = structured ? CONVERSATION : Buffer.concat(simple);
+      let placed = 0;
+      while (left.length > 0) {
+        const place = decoder.place();
+        const length = place === undefined ? Math.min(decoder.awaited, left.length) : left.copy(place);
+        if (place !== undefined) placed += length;
+        const reply = place === undefined ? [...decoder.push(left.subarray(0, length))] : [decoder.placed(length)];
+        for (const { request } of reply.filter((complete) => complete !== undefined)) replies.delete(request.cookie);
+        left = left.subarray(length);
+      }
+      assert.equal(placed, structured ? 24 + 8 + 8 : 24 + 24);
+      assert.equal(targets[0]?.toString(), 'x'.repeat(24));
+      assert.equal(
+        targets[1]?.toString(),
+        structured ? `${'a'.repeat(8)}${'\0'.repeat(8)}${'c'.repeat(8)}` : 'a'.repeat(24),
+      );
+    });
+  }
+
   it('throws away what nobody waits for', () => {
     const { replies, targets } = table();
     const decoder = decoderOf(replies);

@@ -20,6 +20,8 @@ import {
 
 const SIMPLE_LENGTH = 16;
 const STRUCTURED_LENGTH = 20;
+/** In front of the data of a chunk. */
+const OFFSET_LENGTH = 8;
 /** The most extents that one chunk may have; nbdkit sends up to this many. */
 const MAX_STATUS_EXTENTS = 1024 * 1024;
 const MAX_STATUS_LENGTH = 4 + 8 * MAX_STATUS_EXTENTS;
@@ -81,7 +83,22 @@ export class ReplyDecoder {
 
   /** Where the next bytes belong, if they are payload that somebody wants. */
   place(): Buffer | undefined {
-    return this.#state.kind === 'payload' ? this.#state.place?.subarray(this.#state.filled) : undefined;
+    if (this.#state.kind !== 'payload') return undefined;
+    const { place, filled } = this.#state;
+    return filled === 0 ? place : place?.subarray(filled);
+  }
+
+  /** How many bytes come before the next payload, at least, as far as can be known; of payload that nobody wants, all. */
+  get awaited(): number {
+    const state = this.#state;
+    if (state.kind === 'payload') return state.length - state.filled;
+    return needOf(state) + this.#fieldsBehind(state) - this.#partialLength;
+  }
+
+  /** What follows in front of data, where replies are structured. */
+  #fieldsBehind({ kind }: State): number {
+    if (kind === 'header' && this.#options.structured) return STRUCTURED_LENGTH - SIMPLE_LENGTH + OFFSET_LENGTH;
+    return kind === 'length' ? OFFSET_LENGTH : 0;
   }
 
   /** Whether the bytes that come next belong to `reply`. */
@@ -115,6 +132,14 @@ export class ReplyDecoder {
         if (complete !== undefined) yield complete;
         continue;
       }
+      if (this.#hasChunkHeader(chunk, at)) {
+        const head = chunk.subarray(at, at + STRUCTURED_LENGTH);
+        at += STRUCTURED_LENGTH;
+        this.#offset += STRUCTURED_LENGTH;
+        const complete = this.#chunkHeader(head, head.readUInt32BE(SIMPLE_LENGTH));
+        if (complete !== undefined) yield complete;
+        continue;
+      }
       const need = needOf(state);
       const piece = chunk.subarray(at, at + need - this.#partialLength);
       at += piece.length;
@@ -135,6 +160,12 @@ export class ReplyDecoder {
     this.#partial = undefined;
     this.#partialLength = 0;
     return whole;
+  }
+
+  /** Whether a structured header begins at `at` and is there as a whole: it need not be taken in two parts then. */
+  #hasChunkHeader(chunk: Buffer, at: number): boolean {
+    if (!this.#options.structured || this.#state !== HEADER || this.#partialLength > 0) return false;
+    return chunk.length - at >= STRUCTURED_LENGTH && chunk.readUInt32BE(at) === NBD_STRUCTURED_REPLY_MAGIC;
   }
 
   /** Each of these returns the reply that it completes, if it does. */
@@ -187,7 +218,7 @@ export class ReplyDecoder {
   /** How much of a chunk is collected before it is looked at; refuses lengths that its type cannot have. */
   #bodyLength({ type, length, reply, done }: Chunk): number {
     if (type === NBD_REPLY_TYPE_NONE && length === 0 && done) return 0;
-    if (type === NBD_REPLY_TYPE_OFFSET_DATA && length > 8) return 8;
+    if (type === NBD_REPLY_TYPE_OFFSET_DATA && length > OFFSET_LENGTH) return OFFSET_LENGTH;
     if (type === NBD_REPLY_TYPE_OFFSET_HOLE && length === 12) return 12;
     if (type === NBD_REPLY_TYPE_BLOCK_STATUS && length >= 12 && length % 8 === 4 && length <= MAX_STATUS_LENGTH) {
       return length;
@@ -197,7 +228,10 @@ export class ReplyDecoder {
   }
 
   #startData({ reply, length, done }: Chunk, offset: number): undefined {
-    return this.#receive(reply, reply.data({ offset, length: length - 8 }), { length: length - 8, done });
+    return this.#receive(reply, reply.data({ offset, length: length - OFFSET_LENGTH }), {
+      length: length - OFFSET_LENGTH,
+      done,
+    });
   }
 
   #chunk({ reply, type, done }: Chunk, body: Buffer): Reply | undefined {

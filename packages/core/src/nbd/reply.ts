@@ -23,7 +23,8 @@ const STATUS_EXTENT_LENGTH = 8;
 export class Reply {
   readonly request: Request;
   readonly #subject: { readonly what: string };
-  readonly #coverage = new Coverage();
+  /** Nothing came yet, all came in one part, or what came: most replies have one part. */
+  #covered: Coverage | 'all' | undefined;
   /** By context, as it came; most replies have none. An object per extent would take eight times the memory of answers that wait. */
   #statuses: Map<string, Buffer> | undefined;
   #statusCount = 0;
@@ -54,7 +55,8 @@ export class Reply {
   data(extent: Extent): Buffer | undefined {
     this.#claim(extent);
     const start = extent.offset - this.request.offset;
-    return this.#target?.subarray(start, start + extent.length);
+    const target = this.#target;
+    return target?.length === extent.length ? target : target?.subarray(start, start + extent.length);
   }
 
   /** The data of a simple reply: all of it at once. */
@@ -115,7 +117,8 @@ export class Reply {
   /** @throws ProtocolError VB_NBD_REPLY_INCOMPLETE if the server says that it is done and is not */
   finish(): void {
     if (this.#fault !== undefined || this.request.command !== NBD_CMD_READ || this.request.length === 0) return;
-    if (!this.#coverage.covers(this.request)) throw this.#broken('VB_NBD_REPLY_INCOMPLETE', 'leaves out some bytes');
+    if (this.#covered === 'all' || this.#covered?.covers(this.request) === true) return;
+    throw this.#broken('VB_NBD_REPLY_INCOMPLETE', 'leaves out some bytes');
   }
 
   #claim(extent: Extent): void {
@@ -124,9 +127,20 @@ export class Reply {
     if (extent.offset < this.request.offset || endOf(extent) > endOf(this.request)) {
       throw this.#broken('VB_NBD_REPLY_CHUNK', `has ${extent.length} bytes at ${extent.offset}, which lie outside`);
     }
-    if (!this.#coverage.add(extent)) {
+    if (!this.#cover(extent)) {
       throw this.#broken('VB_NBD_REPLY_CHUNK', `has ${extent.length} bytes at ${extent.offset} twice, or in crumbs`);
     }
+  }
+
+  /** False if any of it was there before, or if there are too many parts to keep. */
+  #cover(extent: Extent): boolean {
+    if (this.#covered === 'all') return false;
+    if (this.#covered === undefined && extent.length === this.request.length) {
+      this.#covered = 'all';
+      return true;
+    }
+    this.#covered ??= new Coverage();
+    return this.#covered.add(extent);
   }
 
   #broken(
