@@ -171,12 +171,15 @@ export class NbdClient implements BlockReader {
   }
 
   /** What one transfer is cut into, to travel side by side. */
-  *#requestsOf(offset: number, bytes: Buffer): Generator<{ readonly offset: number; readonly bytes: Buffer }> {
+  #requestsOf(offset: number, bytes: Buffer): readonly { readonly offset: number; readonly bytes: Buffer }[] {
     const { alignment, maximumRequest } = this.limits;
     const longest = Math.max(alignment, Math.min(maximumRequest, REQUEST_LENGTH));
+    if (bytes.length > 0 && bytes.length <= longest) return [{ offset, bytes }];
+    const requests: { readonly offset: number; readonly bytes: Buffer }[] = [];
     for (let at = 0; at < bytes.length; at += longest) {
-      yield { offset: offset + at, bytes: bytes.length <= longest ? bytes : bytes.subarray(at, at + longest) };
+      requests.push({ offset: offset + at, bytes: bytes.subarray(at, at + longest) });
     }
+    return requests;
   }
 
   async #sweep(

@@ -3,7 +3,7 @@ import { abortError, RequestError, VBackupError } from '../errors/index.js';
 import type { NbdConnectOptions } from './connect-options.js';
 import { type ConnectionLoss, type ConnectionOwner, NbdConnection } from './connection.js';
 import { isRepeatable, type Job, type JobSpecification } from './job.js';
-import { jobsOf, type Waiting } from './job-group.js';
+import { JobGroup, type JobKeeper, type Waiting } from './job-group.js';
 import type { Negotiated } from './negotiation.js';
 import type { Reply } from './reply.js';
 import { NBD_CMD_FLUSH } from './words.js';
@@ -45,7 +45,7 @@ interface Lane {
  * server that died may have forgotten writes that it had confirmed and not flushed, and a later flush would say that
  * they are safe. So a lost connection fails the writes on it, and every later one, if any write was not flushed.
  */
-export class Dispatcher implements ConnectionOwner {
+export class Dispatcher implements ConnectionOwner, JobKeeper {
   readonly #options: NbdConnectOptions;
   readonly #reconnects: number;
   readonly #closing = new AbortController();
@@ -99,13 +99,11 @@ export class Dispatcher implements ConnectionOwner {
     });
   }
 
-  #start(specifications: readonly JobSpecification[], { resolve, reject, signal }: Waiting): void {
-    const refused = this.#refusal(specifications, signal);
-    if (refused !== undefined) return reject(refused);
-    const written = this.#written;
-    const takeBack = (job: Job): void => this.#takeBack(job);
-    const onDone = (command: number): void => this.#keepAccount(command, written);
-    for (const job of jobsOf(specifications, { resolve, reject, signal, takeBack, onDone })) this.#enqueue(job);
+  #start(specifications: readonly JobSpecification[], waiting: Waiting): void {
+    const refused = this.#refusal(specifications, waiting.signal);
+    if (refused !== undefined) return waiting.reject(refused);
+    const group = new JobGroup(specifications, { keeper: this, waiting, writtenBefore: this.#written });
+    for (const job of group.jobs) this.#enqueue(job);
   }
 
   /** Why nothing of this is begun. */
@@ -131,12 +129,25 @@ export class Dispatcher implements ConnectionOwner {
   }
 
   answered(connection: NbdConnection, job: Job, reply: Reply): void {
-    const lane = this.#lanes.find((candidate) => candidate.connection === connection);
-    if (lane !== undefined) lane.attempts = 0;
+    for (const lane of this.#lanes) if (lane.connection === connection) lane.attempts = 0;
     const { error } = reply;
     if (error !== undefined) job.reject(error);
     else job.resolve(reply);
     this.#pump();
+  }
+
+  onDone({ specification: { command }, repeatable }: Job, { writtenBefore }: JobGroup): void {
+    // A flush covers what was confirmed when it was asked for, and no more than that.
+    if (command === NBD_CMD_FLUSH) this.#flushed = Math.max(this.#flushed, writtenBefore);
+    else if (!repeatable) this.#written++;
+  }
+
+  takeBack(job: Job): void {
+    const waits = this.#queue.indexOf(job);
+    if (waits >= 0) this.#queue.splice(waits, 1);
+    else {
+      for (const { connection } of this.#lanes) if (connection?.abandon(job) === true) break;
+    }
   }
 
   lost(connection: NbdConnection, loss: ConnectionLoss): void {
@@ -211,12 +222,6 @@ export class Dispatcher implements ConnectionOwner {
     lane.connection = connection;
   }
 
-  /** `before` is what was confirmed when a flush was asked for: it covers no more than that. */
-  #keepAccount(command: number, before: number): void {
-    if (command === NBD_CMD_FLUSH) this.#flushed = Math.max(this.#flushed, before);
-    else if (!isRepeatable(command)) this.#written++;
-  }
-
   #retire(lane: Lane, cause: Error): void {
     this.#lanes = this.#lanes.filter((candidate) => candidate !== lane);
     if (this.#lanes.length > 0) return this.#pump();
@@ -256,15 +261,6 @@ export class Dispatcher implements ConnectionOwner {
       if (best === undefined || connection.bytesInFlight < best.bytesInFlight) best = connection;
     }
     return best;
-  }
-
-  /** Nobody waits for a job any more, wherever it is. */
-  #takeBack(job: Job): void {
-    const waits = this.#queue.indexOf(job);
-    if (waits >= 0) this.#queue.splice(waits, 1);
-    else {
-      for (const { connection } of this.#lanes) if (connection?.abandon(job) === true) break;
-    }
   }
 
   #fail(error: Error): void {

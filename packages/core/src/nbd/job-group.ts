@@ -1,6 +1,6 @@
 import { abortError } from '../errors/index.js';
 import type { WithSignal } from '../hypervisor/index.js';
-import { Job, type JobSpecification } from './job.js';
+import { Job, type JobOwner, type JobSpecification } from './job.js';
 import type { Reply } from './reply.js';
 
 /** Who waits for jobs that are asked for together. */
@@ -11,35 +11,56 @@ export interface Waiting extends WithSignal {
   readonly reject: (error: Error) => void;
 }
 
-export interface GroupOptions extends Waiting {
-  /** Called for each job that is done. */
-  readonly onDone: (command: number) => void;
+/** Who sends jobs. */
+export interface JobKeeper {
+  /** A job is done. @param group - that it is one of */
+  onDone(job: Job, group: JobGroup): void;
   /** Nobody waits for the job any more, wherever it is; its buffers are not touched when this returns. */
-  readonly takeBack: (job: Job) => void;
+  takeBack(job: Job): void;
+}
+
+export interface GroupOptions {
+  readonly keeper: JobKeeper;
+  readonly waiting: Waiting;
+  /** Writes that were confirmed when this was asked for. */
+  readonly writtenBefore: number;
 }
 
 /** Jobs of whom all have to be done: the first failure, or the signal, takes the others back. At least one. */
-export function jobsOf(specifications: readonly JobSpecification[], options: GroupOptions): readonly Job[] {
-  const { resolve, reject, onDone, takeBack, signal } = options;
-  let left = specifications.length;
-  const fail = (error: Error): void => {
-    signal?.removeEventListener('abort', abort);
-    for (const job of jobs) takeBack(job);
-    reject(error);
-  };
-  const abort = (): void => {
-    if (signal !== undefined) fail(abortError(signal));
-  };
-  const done = (command: number, reply: Reply): void => {
-    onDone(command);
-    left -= 1;
-    if (left > 0) return;
-    signal?.removeEventListener('abort', abort);
-    resolve(reply);
-  };
-  const jobs = specifications.map(
-    (specification) => new Job(specification, { resolve: (reply) => done(specification.command, reply), reject: fail }),
-  );
-  signal?.addEventListener('abort', abort, { once: true });
-  return jobs;
+export class JobGroup implements JobOwner {
+  readonly jobs: readonly Job[];
+  /** Writes that were confirmed when this was asked for. */
+  readonly writtenBefore: number;
+  readonly #waiting: Waiting;
+  readonly #keeper: JobKeeper;
+  #left: number;
+
+  constructor(specifications: readonly JobSpecification[], { keeper, waiting, writtenBefore }: GroupOptions) {
+    this.writtenBefore = writtenBefore;
+    this.#waiting = waiting;
+    this.#keeper = keeper;
+    this.#left = specifications.length;
+    this.jobs = specifications.map((specification) => new Job(specification, this));
+    waiting.signal?.addEventListener('abort', this, { once: true });
+  }
+
+  /** The signal says that nobody waits any more. */
+  handleEvent(): void {
+    const { signal } = this.#waiting;
+    if (signal !== undefined) this.failed(abortError(signal));
+  }
+
+  done(job: Job, reply: Reply): void {
+    this.#keeper.onDone(job, this);
+    this.#left -= 1;
+    if (this.#left > 0) return;
+    this.#waiting.signal?.removeEventListener('abort', this);
+    this.#waiting.resolve(reply);
+  }
+
+  failed(error: Error): void {
+    this.#waiting.signal?.removeEventListener('abort', this);
+    for (const job of this.jobs) this.#keeper.takeBack(job);
+    this.#waiting.reject(error);
+  }
 }

@@ -31,25 +31,34 @@ const VERBS: ReadonlyMap<number, string> = new Map([
   [NBD_CMD_BLOCK_STATUS, 'tell the status of'],
 ]);
 
+/** Who waits for a job. */
+export interface JobOwner {
+  done(job: Job, reply: Reply): void;
+  failed(error: Error): void;
+}
+
 /** A request and the caller that waits for it. It may be sent more than once, on different connections. */
 export class Job {
   readonly specification: JobSpecification;
-  /** Called once, with the complete reply. */
-  readonly resolve: (reply: Reply) => void;
-  /** Called once; afterwards the caller's buffer is not touched any more. */
-  readonly reject: (error: Error) => void;
+  readonly #owner: JobOwner;
   /** How often a connection ended while the job was on it. */
   losses = 0;
   /** How often it ended in the middle of the job's own data. */
   interruptions = 0;
 
-  constructor(
-    specification: JobSpecification,
-    settle: { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void },
-  ) {
+  constructor(specification: JobSpecification, owner: JobOwner) {
     this.specification = specification;
-    this.resolve = settle.resolve;
-    this.reject = settle.reject;
+    this.#owner = owner;
+  }
+
+  /** Called once, with the complete reply. */
+  resolve(reply: Reply): void {
+    this.#owner.done(this, reply);
+  }
+
+  /** Called once; afterwards the caller's buffer is not touched any more. */
+  reject(error: Error): void {
+    this.#owner.failed(error);
   }
 
   /** The request for messages, e.g. `read 4096 bytes at 0`. */
