@@ -3,6 +3,7 @@ import net from 'node:net';
 import { VBackupError } from '../../errors/index.js';
 import { systemCode } from '../../storage/io-error.js';
 import type { NbdAddress } from '../connect-options.js';
+import { enlargeSendBuffer } from './send-buffer.js';
 import { listenOnUnixSocket } from './unix-socket.js';
 
 /** A client that vanished without a word holds its export no longer than some minutes. */
@@ -38,7 +39,10 @@ export async function listenOn(options: ListenOptions, onSocket: (socket: net.So
       keepAliveInitialDelay: KEEP_ALIVE_MS,
       allowHalfOpen: options.halfOpen === true,
     },
-    onSocket,
+    (socket) => {
+      if (address.kind === 'unix') enlargeSendBuffer(socket);
+      onSocket(socket);
+    },
   );
   const release = await listen(server, options);
   // Later errors are those of accepting one client, such as too many open files: the next one may get in.
