@@ -87,14 +87,18 @@ export class StreamImageWriter implements ImageWriter {
     const { workers, path, stream: meta } = options;
     const sumsOnTheWay = meta.dataSize !== undefined;
     const stream = await StreamFile.create(path + PARTIAL_SUFFIX, { workers, sumsOnTheWay });
+    let index: AppendFile | undefined;
     try {
-      const index = await AppendFile.create(options.indexPath + PARTIAL_SUFFIX);
+      index = await AppendFile.create(options.indexPath + PARTIAL_SUFFIX);
       const writer = new StreamImageWriter(options, { stream, index });
       await stream.append([writer.#stream.begin()]);
       return writer;
     } catch (error) {
-      await stream[Symbol.asyncDispose]();
-      await rm(stream.path, { force: true });
+      for (const file of [stream, index]) {
+        if (file === undefined) continue;
+        await file[Symbol.asyncDispose]();
+        await rm(file.path, { force: true });
+      }
       throw error;
     }
   }
