@@ -144,6 +144,16 @@ describe('damage of a repository', function () {
     }
   });
 
+  it('is not claimed of a file when the thread died that hashed it', async () => {
+    const dead = new VBackupError('VB_INTERNAL', 'a worker thread ended before its work');
+    sharedWorkers.digestFile = () => Promise.reject(dead);
+    try {
+      await assert.rejects(fixture.damage(), dead);
+    } finally {
+      Reflect.deleteProperty(sharedWorkers, 'digestFile');
+    }
+  });
+
   const restore = (manifest: Manifest) =>
     runRestore({
       repository: fixture.repository,

@@ -67,10 +67,14 @@ async function checkDigest(
     return { code: 'VB_FILE_DIGEST', message: `${path} has the SHA-256 ${sha256} instead of ${file.sha256}`, ...place };
   } catch (error) {
     options.signal?.throwIfAborted();
-    if (error instanceof VBackupError) return { code: error.code, message: error.message, ...place };
-    throw error;
+    if (!isOfFile(error)) throw error;
+    return { code: error.code, message: error.message, ...place };
   }
 }
+
+/** Whether a file is to blame, and not who looked at it. */
+const isOfFile = (error: unknown): error is VBackupError =>
+  error instanceof VBackupError && error.code !== 'VB_INTERNAL';
 
 /** What is lost with a file as a whole: without its index a disk's frames cannot be found. */
 function lostWith(file: ManifestFile, manifest: Manifest): Pick<Damage, 'disk' | 'extent'> {
@@ -91,7 +95,7 @@ async function checkDisk(
     return await verifyDisk({ file, path, indexPath, manifest, disk, withSum, signal, onEvent });
   } catch (error) {
     signal?.throwIfAborted();
-    if (!(error instanceof VBackupError) || error.code === 'VB_INTERNAL') throw error;
+    if (!isOfFile(error)) throw error;
     const offset = error instanceof ProtocolError ? error.offset : undefined;
     const extent = { offset: 0, length: disk.size };
     const { code, message } = error;
