@@ -3,10 +3,12 @@ import { loadNbdUri, NbdClient } from '@vbackup/core/nbd/device';
 // URI CONNECTIONS [print]: reads a whole export through the client into a few slots, as a copy does, and drops it; with `print`
 // it prints the bytes in order instead.
 
-/** As a copy asks a server that is near (core's backup/copy/geometry.ts) … */
-const SLOT_LENGTH = 512 * 1024;
+/** As a copy asks a server that is near (core's backup/copy): in requests of this length … */
+const REQUEST_LENGTH = 512 * 1024;
+/** … two of which travel together, as `readAll` lets them … */
+const SLOT_LENGTH = 2 * REQUEST_LENGTH;
 /** … and as much as it has in flight, over all of its connections. */
-const SLOTS = 8;
+const SLOTS = 4;
 
 const [uri = '', connections = '1', how] = process.argv.slice(2);
 await using client = await NbdClient.connect({ ...(await loadNbdUri(uri)), connections: Number(connections) });
@@ -21,12 +23,19 @@ async function printAll(): Promise<void> {
   }
 }
 
+function* pieces(offset: number, target: Buffer): Generator<{ readonly offset: number; readonly target: Buffer }> {
+  for (let at = 0; at < target.length; at += REQUEST_LENGTH) {
+    yield { offset: offset + at, target: target.subarray(at, at + REQUEST_LENGTH) };
+  }
+}
+
 let next = 0;
 async function drop(slot: Buffer): Promise<void> {
   while (next < client.size) {
     const offset = next;
     next += SLOT_LENGTH;
-    await client.read(offset, slot.subarray(0, lengthAt(offset)));
+    const target = slot.subarray(0, lengthAt(offset));
+    await client.readAll([...pieces(offset, target)]);
   }
 }
 
