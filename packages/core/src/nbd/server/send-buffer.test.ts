@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { skipEverywhere } from '../../testing/index.js';
 import { type Listener, listenOn } from './listener.js';
 import { enlargeSendBuffer } from './send-buffer.js';
 
@@ -17,7 +18,7 @@ describe('the send buffer of a unix socket', () => {
   let listener: Listener | undefined;
   const sockets: net.Socket[] = [];
   before(function () {
-    if (process.platform !== 'linux') this.skip();
+    if (process.platform !== 'linux') skipEverywhere(this, 'the send buffer is enlarged on Linux alone');
   });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'vbackup-send-buffer-'));
